@@ -1,0 +1,10 @@
+"""Pixel Surgery and Semantic Regeneration (PSSR): adversarial purification in Keras 3."""
+
+from . import attacks
+from .cae import CAE
+from .config import experiment
+from .defense import PSSR
+from .inputs import InputError
+from .surgery import PixelSurgery
+
+__all__ = ["CAE", "PSSR", "InputError", "PixelSurgery", "attacks", "experiment"]

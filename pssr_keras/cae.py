@@ -1,0 +1,204 @@
+"""Semantic regeneration: the Conditional Alignment Extrapolator (CAE), equations 8 to 12.
+
+The paper's CAE is a conditional GAN (not a convolutional autoencoder): an extrapolator E restores the
+image from its trivial component x_t, and a discriminator D judges whether an image is the clean one
+that belongs to x_t.
+
+The paper writes E(x, x_t), with the clean image x as a condition. At inference there is no clean
+image, and its figures and equation 11 write E(x_t). So E takes x_t alone, here as there, and x enters
+only through the losses and the discriminator.
+"""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from . import losses
+from .inputs import InputError
+
+
+@keras.saving.register_keras_serializable("pssr_keras")
+class SpaceToDepth(layers.Layer):
+    """Fold each 2x2 block of pixels into channels: (B, H, W, C) -> (B, H/2, W/2, 4C)."""
+
+    def call(self, x):
+        return tf.nn.space_to_depth(x, 2)
+
+    def compute_output_shape(self, shape):
+        return shape[0], shape[1] // 2, shape[2] // 2, 4 * shape[3]
+
+
+@keras.saving.register_keras_serializable("pssr_keras")
+class DepthToSpace(layers.Layer):
+    """Unfold channels into 2x2 blocks of pixels: (B, H, W, 4C) -> (B, 2H, 2W, C)."""
+
+    def call(self, x):
+        return tf.nn.depth_to_space(x, 2)
+
+    def compute_output_shape(self, shape):
+        return shape[0], 2 * shape[1], 2 * shape[2], shape[3] // 4
+
+
+def _convolutions(x, channels, count=2):
+    for _ in range(count):
+        x = layers.Conv2D(channels, 3, padding="same", activation="relu")(x)
+    return x
+
+
+def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2):
+    """E: a U-Net with a dense bottleneck, (B, H, W, C) in [0, 1] -> (B, H, W, C) in [0, 1].
+
+    Convolutions at 1/2 and 1/4 of the resolution, a bottleneck that sees the whole image, and back
+    with skip connections. Where a stroke was removed, its neighbourhood alone does not tell what was
+    there: the bottleneck does. Dropout around the bottleneck makes the passes of R-drop differ.
+
+    Args:
+        input_shape: (H, W, C), H and W divisible by 4.
+        channels: at half the resolution; twice as many at a quarter.
+        bottleneck: units of the dense layer.
+        dropout: rate.
+
+    Raises:
+        InputError: if H or W is not divisible by 4.
+    """
+    height, width, colours = input_shape
+    if height % 4 or width % 4:
+        raise InputError(f"images of {height}x{width}, expected a height and width divisible by 4")
+    inputs = keras.Input(input_shape, name="trivial_component")
+    half = _convolutions(SpaceToDepth(name="to_half")(inputs), channels)
+    quarter = _convolutions(SpaceToDepth(name="to_quarter")(half), 2 * channels)
+
+    x = layers.Dropout(dropout)(layers.Flatten()(quarter))
+    x = layers.Dense(bottleneck, activation="relu", name="bottleneck")(x)
+    x = layers.Dropout(dropout)(x)
+    x = layers.Dense(height // 4 * (width // 4) * channels, activation="relu")(x)
+    x = layers.Reshape((height // 4, width // 4, channels))(x)
+
+    x = _convolutions(layers.Concatenate()([x, quarter]), 2 * channels)
+    x = DepthToSpace(name="from_quarter")(layers.Conv2D(4 * channels, 1)(x))
+    x = _convolutions(layers.Concatenate()([x, half]), channels)
+    x = DepthToSpace(name="from_half")(layers.Conv2D(4 * colours, 3, padding="same")(x))
+    return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
+
+
+def discriminator(input_shape, channels=32):
+    """D: is the second image the clean one that belongs to the trivial component? Logits (B, 1).
+
+    Args:
+        input_shape: (H, W, C) of both images, H and W divisible by 2.
+        channels: of the first convolution; twice as many in the second.
+    """
+    trivial = keras.Input(input_shape, name="trivial_component")
+    judged = keras.Input(input_shape, name="judged")
+    x = SpaceToDepth()(layers.Concatenate()([trivial, judged]))
+    for factor in (1, 2):
+        x = layers.Conv2D(factor * channels, 3, strides=2, padding="same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+    return keras.Model([trivial, judged], layers.Dense(1)(layers.Flatten()(x)), name="discriminator")
+
+
+@keras.saving.register_keras_serializable("pssr_keras")
+class CAE(keras.Model):
+    """The training of E against D under the frozen classifier F, equation 12.
+
+    L = L_adv + lambda_query L_query + lambda_pixel L_pc + lambda_r_drop L_ARD
+
+    Args:
+        extrapolator: E, (B, H, W, C) -> (B, H, W, C); see `extrapolator`.
+        discriminator: D, two images (B, H, W, C) -> logits (B, 1); see `discriminator`.
+        classifier: F, (B, H, W, C) -> logits (B, K); it stays frozen.
+        passes: k, how often each image passes through E under another dropout; the paper's is 2.
+        lambda_adversarial: weight of L_adv; the paper has none, that is 1.
+        lambda_query, lambda_pixel, lambda_r_drop: the paper's are 1, 1 and 0.5.
+        saturating: see `losses.adversarial_loss`.
+        pixel_reduction: see `losses.pixel_consistency_loss`.
+
+    `fit` takes batches (x_t, x, y): trivial components, clean images and true labels.
+    """
+
+    def __init__(
+        self,
+        extrapolator,
+        discriminator,
+        classifier,
+        passes=2,
+        lambda_adversarial=1.0,
+        lambda_query=1.0,
+        lambda_pixel=1.0,
+        lambda_r_drop=0.5,
+        saturating=True,
+        pixel_reduction="mean",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if passes < 1:
+            raise InputError(f"passes is {passes}, expected at least 1")
+        classifier.trainable = False
+        self.extrapolator = extrapolator
+        self.discriminator = discriminator
+        self.classifier = classifier
+        self.passes = passes
+        self.lambda_adversarial = lambda_adversarial
+        self.lambda_query = lambda_query
+        self.lambda_pixel = lambda_pixel
+        self.lambda_r_drop = lambda_r_drop
+        self.saturating = saturating
+        self.pixel_reduction = pixel_reduction
+        names = ("adversarial", "query", "pixel", "r_drop", "total", "discriminator")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    def compile(self, extrapolator_optimizer, discriminator_optimizer, **kwargs):
+        """Both optimizers are built at once, or a checkpoint would silently lose their state."""
+        # XLA's convolutions are several times slower than oneDNN's on a CPU.
+        super().compile(**{"jit_compile": False, **kwargs})
+        self.extrapolator_optimizer = extrapolator_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        extrapolator_optimizer.build(self.extrapolator.trainable_variables)
+        discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def call(self, x_t, training=None):
+        return self.extrapolator(x_t, training=training)
+
+    def train_step(self, data):
+        x_t, x, y = data
+        clean_logits = self.classifier(x, training=False)
+
+        with tf.GradientTape() as tape:
+            # The k passes of R-drop are one batch of k B images.
+            restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=True)
+            logits = self.classifier(restored, training=False)
+            one_restored = restored[: tf.shape(x)[0]]
+            judged = self.discriminator([x_t, one_restored], training=True)
+            adversarial = losses.adversarial_loss(judged, self.saturating)
+            query = losses.query_loss(tf.tile(y, (self.passes,)), logits)
+            pixel = losses.pixel_consistency_loss(
+                tf.tile(x, (self.passes, 1, 1, 1)), restored, self.pixel_reduction
+            )
+            pass_logits = tf.reshape(logits, (self.passes, -1, logits.shape[-1]))
+            r_drop = losses.adversarial_r_drop_loss(pass_logits, clean_logits)
+            total = (
+                self.lambda_adversarial * adversarial
+                + self.lambda_query * query
+                + self.lambda_pixel * pixel
+                + self.lambda_r_drop * r_drop
+            )
+        weights = self.extrapolator.trainable_variables
+        self.extrapolator_optimizer.apply(tape.gradient(total, weights), weights)
+
+        with tf.GradientTape() as tape:
+            discriminator = losses.discriminator_loss(
+                self.discriminator([x_t, x], training=True),
+                self.discriminator([x_t, tf.stop_gradient(one_restored)], training=True),
+            )
+        weights = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply(tape.gradient(discriminator, weights), weights)
+
+        values = (adversarial, query, pixel, r_drop, total, discriminator)
+        for tracker, value in zip(self.trackers.values(), values, strict=True):
+            tracker.update_state(value)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}

@@ -1,0 +1,68 @@
+"""The defense on one page: purify(x) = restore(remove(x)), and PSSR(x) = classify(purify(x))."""
+
+import keras
+
+from .surgery import PixelSurgery
+
+
+@keras.saving.register_keras_serializable("pssr_keras")
+class PSSR(keras.Model):
+    """Pixel Surgery and Semantic Regeneration around a frozen classifier.
+
+        x  --remove-->  x_t = x M_t(x)  --restore-->  E(x_t)  --classify-->  logits
+
+    The clean image is no input: whatever is called here sees the image to be judged, and nothing else.
+
+    Args:
+        classifier: F, images (B, H, W, C) in [0, 1] -> logits (B, K).
+        surgery: the first stage, a `PixelSurgery`; None leaves it out.
+        extrapolator: the second stage, E, images -> images; None leaves it out.
+
+    Input: images (B, H, W, C), float32 in [0, 1]. Output: logits (B, K).
+    """
+
+    def __init__(self, classifier, surgery=PixelSurgery(), extrapolator=None, **kwargs):
+        super().__init__(**kwargs)
+        classifier.trainable = False
+        self.classifier = classifier
+        self.surgery = surgery
+        self.extrapolator = extrapolator
+        # predict() would choose XLA, whose convolutions are several times slower on a CPU.
+        self.supports_jit = False
+        self.built = True
+
+    @property
+    def input_shape(self):
+        return self.classifier.input_shape
+
+    def remove(self, x):
+        """Stage one: x_t, the image without its salient pixels (equation 7)."""
+        return x if self.surgery is None else self.surgery.remove(self.classify, x)
+
+    def restore(self, x_t):
+        """Stage two: E(x_t), the image that E extrapolates from the trivial component."""
+        return x_t if self.extrapolator is None else self.extrapolator(x_t, training=False)
+
+    def purify(self, x):
+        return self.restore(self.remove(x))
+
+    def classify(self, x):
+        return self.classifier(x, training=False)
+
+    def call(self, x, training=False):
+        return self.classify(self.purify(x))
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "classifier": serialize(self.classifier),
+            "surgery": serialize(self.surgery),
+            "extrapolator": serialize(self.extrapolator),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        stages = ("classifier", "surgery", "extrapolator")
+        restored = {name: keras.saving.deserialize_keras_object(config[name]) for name in stages}
+        return cls(name=config["name"], **restored)

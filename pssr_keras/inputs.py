@@ -1,0 +1,86 @@
+"""Checks of what a user gives: budgets, images, labels, and the outputs of a model."""
+
+import fractions
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """Something the user gave and can mend; the scripts print it as one line, without a traceback."""
+
+
+def parse_eps(text):
+    """A perturbation budget in pixel units of [0, 1], from 0.3, "0.3" or "8/255".
+
+    Raises:
+        InputError: if it is not a number, or is outside [0, 1].
+    """
+    try:
+        eps = float(fractions.Fraction(text)) if isinstance(text, str) else float(text)
+    except (ValueError, ZeroDivisionError, TypeError):
+        raise InputError(f"eps is {text!r}, expected a number such as 0.3 or 8/255") from None
+    if not 0 <= eps <= 1:
+        raise InputError(f"eps is {text!r}, expected a number from 0 to 1, the range of a pixel")
+    return eps
+
+
+def check_images(x, input_shape=None):
+    """Refuse whatever is not a batch of images (B, H, W, C), float32 in [0, 1]; return it as an array.
+
+    Args:
+        x: the images.
+        input_shape: (H, W, C) that the model takes, if it is known.
+
+    Raises:
+        InputError: for another dtype, shape or channel order, NaN, or values out of [0, 1].
+    """
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        advice = ": divide by 255 and cast" if x.dtype == np.uint8 else ": cast them"
+        raise InputError(f"the images are {x.dtype}, expected float32 in [0, 1]{advice}")
+    if x.ndim != 4:
+        raise InputError(f"the images have shape {x.shape}, expected (images, height, width, channels)")
+    if input_shape is not None and x.shape[1:] != tuple(input_shape):
+        first = x.ndim == 4 and x.shape[2:] + x.shape[1:2] == tuple(input_shape)
+        advice = ": the channels are first, move them last" if first else ""
+        raise InputError(f"the images have shape {x.shape[1:]}, expected {tuple(input_shape)}{advice}")
+    if not np.isfinite(x).all():
+        raise InputError("the images contain NaN or infinite values, expected numbers in [0, 1]")
+    if x.size and (x.min() < 0 or x.max() > 1):
+        raise InputError(f"the images range from {x.min():g} to {x.max():g}, expected [0, 1]: rescale them")
+    return x
+
+
+def check_labels(y, count, classes=None):
+    """Refuse whatever is not `count` integer labels from 0 to classes - 1; return them as int32.
+
+    Raises:
+        InputError: if they are not integers, have another shape, or lie out of range.
+    """
+    y = np.asarray(y)
+    if not np.issubdtype(y.dtype, np.integer):
+        raise InputError(f"the labels are {y.dtype}, expected integers")
+    if y.shape != (count,):
+        raise InputError(f"the labels have shape {y.shape}, expected ({count},), one for each image")
+    if y.size and (y.min() < 0 or (classes is not None and y.max() >= classes)):
+        limit = "" if classes is None else f" to {classes - 1}"
+        raise InputError(f"the labels range from {y.min()} to {y.max()}, expected 0{limit}")
+    return y.astype(np.int32)
+
+
+def check_logits(logits):
+    """Refuse probabilities and NaN where logits (B, K) are expected.
+
+    The gradient of a softmax vanishes where the model is confident, so an attack on probabilities
+    fails silently and the model looks robust.
+
+    Raises:
+        InputError: if the rows are probabilities (in [0, 1], with sum 1), or contain NaN.
+    """
+    logits = np.asarray(logits)
+    if np.isnan(logits).any():
+        raise InputError("the model returns NaN: its robustness cannot be measured")
+    sums_to_one = np.allclose(logits.sum(axis=-1), 1.0, atol=1e-4)
+    if logits.size and logits.min() >= 0 and logits.max() <= 1 + 1e-5 and sums_to_one:
+        raise InputError("the model returns probabilities, expected logits: remove its final softmax")
+    return logits

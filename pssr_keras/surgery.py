@@ -1,0 +1,169 @@
+"""Pixel surgery, equations 3 to 7: find the pixels that carry the prediction and zero them.
+
+The paper leaves four things open. Each reading is a named option of `PixelSurgery`:
+
+    score      how a gradient becomes a score per pixel:
+               "magnitude" |S| (saliency as Simonyan et al. 2013 use it), or "signed" S as eq. 3 has it
+    channels   one mask per pixel: "max" or "sum" over the channels; or one per channel: "each"
+    threshold  the mean of eq. 6: "image", the mean of this image's scores (eq. 6 writes it as a
+               function of x), or "dataset", a constant (section 4.5: it "can be pre-computed")
+    flat       what eq. 4's ">=" does to a map of zeros, where 0 >= 0 would remove every pixel:
+               "keep" all pixels, or "remove" them as the equation says to the letter
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from .inputs import InputError
+
+SCORES = ("magnitude", "signed")
+CHANNELS = ("max", "sum", "each")
+THRESHOLDS = ("image", "dataset")
+FLAT = ("keep", "remove")
+
+
+def log_odds(logits, classes):
+    """Log-odds of one class per row, log p_k - log(1 - p_k) = z_k - logsumexp over j != k of z_j.
+
+    Args:
+        logits: (B, K).
+        classes: (B,) integer, the class k of each row.
+
+    Returns:
+        (B,) log-odds, exact also where the probability rounds to 0 or 1.
+    """
+    is_class = tf.one_hot(classes, tf.shape(logits)[-1], on_value=True, off_value=False)
+    chosen = tf.reduce_sum(tf.where(is_class, logits, 0.0), axis=-1)
+    others = tf.where(is_class, logits.dtype.min, logits)
+    return chosen - tf.reduce_logsumexp(others, axis=-1)
+
+
+def saliency(classifier, x):
+    """Equation 3: the gradient of the predicted class's score with respect to the image.
+
+    The paper differentiates the probability p. We differentiate its log-odds l: as
+    dp/dx = p (1 - p) dl/dx, and p (1 - p) is one positive number per image, both maps exceed alpha
+    times their own mean at the same pixels, but in float32 p saturates and p (1 - p) rounds to 0.
+
+    Args:
+        classifier: callable, images (B, H, W, C) -> logits (B, K).
+        x: images (B, H, W, C), float32 in [0, 1].
+
+    Returns:
+        S (B, H, W, C), the gradient of the log-odds of the predicted class.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        logits = classifier(x)
+        predicted = tf.argmax(tf.stop_gradient(logits), axis=-1)
+        score = log_odds(logits, predicted)
+    return tape.gradient(score, x)
+
+
+def pixel_scores(gradient, score="magnitude", channels="max"):
+    """One score per pixel from the gradient S (B, H, W, C): (B, H, W, 1), or (B, H, W, C) for "each"."""
+    if score == "magnitude":
+        gradient = tf.abs(gradient)
+    if channels == "max":
+        return tf.reduce_max(gradient, axis=-1, keepdims=True)
+    if channels == "sum":
+        return tf.reduce_sum(gradient, axis=-1, keepdims=True)
+    return gradient
+
+
+def mean_score(scores):
+    """The mean of equation 6 over one image: (B, H, W, C) -> (B, 1, 1, 1)."""
+    return tf.reduce_mean(scores, axis=(1, 2, 3), keepdims=True)
+
+
+def salient_mask(scores, threshold, flat="keep"):
+    """Equation 4: 1 where the score reaches the threshold, else 0; as float32, shaped as `scores`."""
+    salient = scores >= threshold
+    if flat == "keep":
+        salient &= tf.reduce_any(scores != 0, axis=(1, 2, 3), keepdims=True)
+    return tf.cast(salient, scores.dtype)
+
+
+def trivial_mask(mask):
+    """Equation 5: M_t = 1 - M_s."""
+    return 1.0 - mask
+
+
+def component(x, mask):
+    """Equation 7: the pixels of x (B, H, W, C) under a mask, the others set to 0."""
+    return x * mask
+
+
+def perturbation_component(x, x_adv, mask):
+    """Figure 1: the clean image with only the masked part of the perturbation, x + (x_adv - x) M.
+
+    It needs the clean image, so it is an instrument of analysis (an oracle), never a defense.
+    """
+    return x + (x_adv - x) * mask
+
+
+@keras.saving.register_keras_serializable("pssr_keras")
+@dataclasses.dataclass(frozen=True)
+class PixelSurgery:
+    """Equations 3 to 7 under one named set of readings; see the head of this module.
+
+    Attributes:
+        alpha: threshold in multiples of the mean score; the paper's is 1.5.
+        score, channels, threshold, flat: the readings.
+        dataset_mean: the constant mean score, for threshold "dataset" only; see `fit_mean`.
+
+    Raises:
+        InputError: for an unknown reading, an alpha that is not positive, or a missing mean.
+    """
+
+    alpha: float = 1.5
+    score: str = "magnitude"
+    channels: str = "max"
+    threshold: str = "image"
+    flat: str = "keep"
+    dataset_mean: float | None = None
+
+    def __post_init__(self):
+        readings = {"score": SCORES, "channels": CHANNELS, "threshold": THRESHOLDS, "flat": FLAT}
+        for name, known in readings.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if not self.alpha > 0:
+            raise InputError(f"alpha is {self.alpha!r}, expected a positive number")
+
+    def scores(self, classifier, x):
+        """The score of each pixel, (B, H, W, 1), or (B, H, W, C) for channels "each"."""
+        return pixel_scores(saliency(classifier, x), self.score, self.channels)
+
+    def masks(self, classifier, x):
+        """Equations 3 to 6: the salient and the trivial mask of images x (B, H, W, C)."""
+        scores = self.scores(classifier, x)
+        if self.threshold == "image":
+            mean = mean_score(scores)
+        elif self.dataset_mean is None:
+            raise InputError("threshold 'dataset' needs dataset_mean: call fit_mean(classifier, images) first")
+        else:
+            mean = self.dataset_mean
+        salient = salient_mask(scores, self.alpha * mean, self.flat)
+        return salient, trivial_mask(salient)
+
+    def fit_mean(self, classifier, x, batch_size=500):
+        """This surgery with `dataset_mean` set to the mean score over images x (N, H, W, C)."""
+        scores = tf.function(lambda batch: self.scores(classifier, batch))
+        batches = [x[start : start + batch_size] for start in range(0, len(x), batch_size)]
+        total = sum(float(tf.reduce_mean(scores(tf.constant(batch)))) * len(batch) for batch in batches)
+        return dataclasses.replace(self, dataset_mean=total / len(x))
+
+    def remove(self, classifier, x):
+        """The trivial component x_t = x M_t of images x (B, H, W, C): the first stage of PSSR."""
+        _, trivial = self.masks(classifier, x)
+        return component(x, trivial)
+
+    def get_config(self):
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

@@ -1,0 +1,492 @@
+"""Train a PSSR from data to table: classifier, adversarial pairs, CAE, evaluation.
+
+A run is a folder. Each stage leaves one finished file there, and what is finished is read, not
+repeated; a stage that was interrupted goes on from its last epoch. All randomness is drawn from
+(seed, stage, epoch), so an interrupted run ends with the same weights as an uninterrupted one.
+
+    config.json                the experiment and the hash of a classifier that was brought along
+    classifier.keras           stage 1
+    adversarial-<attack>.npy   stage 2, deleted when stage 3 is finished
+    pssr.keras                 stage 3
+    evaluation.json            stage 4
+    *_log.csv, tensorboard/    losses and accuracies of each epoch
+    checkpoint-*.weights.h5    the state of an unfinished stage
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from . import attacks, cae, classifiers, data, evaluation
+from .defense import PSSR
+from .inputs import InputError, check_logits
+from .surgery import PixelSurgery
+
+
+def run(config, folder, data_dir=None, classifier_file=None, overwrite=False):
+    """Run one experiment in a folder, or continue it, or read its result if it is finished.
+
+    Args:
+        config: `config.Experiment` with a resolved source.
+        folder: the run folder; it is made if need be.
+        data_dir: folder of tensorflow-datasets.
+        classifier_file: a `.keras` file of a classifier to protect instead of training one.
+        overwrite: start afresh, deleting what an earlier run left in the folder.
+
+    Returns:
+        The record of the evaluation; see `evaluation.evaluate`.
+
+    Raises:
+        InputError: if the folder is a file, is not writable, or holds another configuration or a damaged
+            file; if the classifier does not fit; if there are fewer images than asked for.
+    """
+    folder = prepare_folder(folder, config, classifier_file, overwrite)
+    finished = folder / "evaluation.json"
+    if finished.is_file():
+        return read_json(finished)
+
+    train, validation, test = load_splits(config, data_dir)
+    classifier = train_classifier(config, folder, train, validation, classifier_file)
+    pssr = train_pssr(config, folder, classifier, train, validation)
+    record = evaluate_run(config, pssr, test)
+    write_json(finished, record)
+    return record
+
+
+# --- folders and files ---------------------------------------------------------------------------
+
+
+def prepare_folder(folder, config, classifier_file=None, overwrite=False):
+    """Make the run folder, or check that it belongs to this configuration; return its path."""
+    folder = pathlib.Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, expected a folder: choose another --out")
+    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
+    if classifier_file is not None:
+        wanted["classifier_sha256"] = evaluation.file_hash(classifier_file)
+    settings = folder / "config.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            remove_run(folder)
+        if settings.is_file():
+            found = read_json(settings)
+            names = sorted(found.keys() | wanted.keys())
+            changed = [f"{n} {found.get(n)!r} -> {wanted.get(n)!r}" for n in names if found.get(n) != wanted.get(n)]
+            if changed:
+                raise InputError(
+                    f"{folder} holds a run of another configuration ({'; '.join(changed)}): choose another "
+                    "--out, or --overwrite it"
+                )
+        elif any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty and holds no run: choose another --out")
+        else:
+            write_json(settings, wanted)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
+    return folder
+
+
+RUN_FILES = ("config.json", "*.keras", "*.npy", "*.weights.h5", "*_log.csv", "evaluation.json", "*.partial*")
+
+
+def remove_run(folder):
+    """Delete the files of a run, and nothing else that may lie in the folder."""
+    if any(folder.iterdir()) and not (folder / "config.json").is_file():
+        raise InputError(f"{folder} is not empty and holds no run: choose another --out")
+    for pattern in RUN_FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
+    for path in sorted((folder / "tensorboard").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+
+
+def read_json(path):
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): choose another --out, or --overwrite the run") from error
+
+
+def write_atomically(path, write):
+    """Call write(temporary path), then move the result into place: a file is whole or not there.
+
+    The temporary name keeps the suffix, by which Keras and numpy choose a format.
+    """
+    path = pathlib.Path(path)
+    stem, dot, suffix = path.name.partition(".")
+    partial = path.with_name(f"{stem}.partial{dot}{suffix}")
+    write(partial)
+    os.replace(partial, path)
+
+
+def write_json(path, content):
+    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=1) + "\n"))
+
+
+def load_model(path):
+    """A `.keras` file, or an error that names it."""
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:  # Keras raises many kinds of error for a damaged archive
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise InputError(f"{path} is not a whole Keras model that this package can read ({reason})") from error
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def load_splits(config, data_dir=None):
+    """Training, validation and test images of an experiment."""
+    options = {"source": config.source, "data_dir": data_dir, "exclude_bundled": config.exclude_bundled}
+    train = data.load(config.dataset, "train", **options)
+    test = data.load(config.dataset, "test", **options)
+    train, validation = data.split_validation(train, config.validation_size, config.seed)
+    return first(train, config.train_limit, "train"), validation, first(test, config.test_limit, "test")
+
+
+def first(images, count, split):
+    """The first `count` images, or all if it is None."""
+    if count is not None and not 1 <= count <= len(images):
+        raise InputError(f"n is {count:,}, expected 1 to {len(images):,}, the images of the {split} split")
+    return images if count is None else images.take(slice(0, count))
+
+
+def epochs_of_batches(count, size, seed, first_epoch, last_epoch):
+    """Batches of image positions over several epochs, each a permutation that depends on (seed, epoch) only.
+
+    Returns:
+        A dataset of (rows, step): positions (size,), and a seed (2,) that depends on (seed, step) only.
+        A last partial batch of an epoch is dropped.
+    """
+    steps = count // size
+
+    def epoch_of(epoch):
+        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=tf.stack([np.int64(seed), epoch]))
+        rows = tf.reshape(order[: steps * size], (steps, size))
+        step = epoch * steps + tf.range(steps, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices((rows, tf.stack([tf.fill(steps, np.int64(seed)), step], axis=1)))
+
+    return tf.data.Dataset.range(first_epoch, last_epoch).flat_map(epoch_of)
+
+
+# --- callbacks -----------------------------------------------------------------------------------
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Save weights and optimizers after each epoch into one file, whole or not at all.
+
+    BackupAndRestore writes weights and epoch to two files, so that a kill between them repeats an
+    epoch; here the epoch follows from the optimizer's count of steps, in the same file.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        write_atomically(self.path, self.model.save_weights)
+
+
+class SeedEpoch(keras.callbacks.Callback):
+    """Give every dropout layer a random state that depends on (seed, epoch) only."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        layers = [layer for layer in self.model._flatten_layers() if hasattr(layer, "seed_generator")]
+        for number, layer in enumerate(layers):
+            state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(2)
+            layer.seed_generator.state.assign(state)
+
+
+class TimeToGo(keras.callbacks.Callback):
+    """One progress bar over all epochs of a stage, with the time to go."""
+
+    def __init__(self, label, first_epoch, epochs, steps):
+        super().__init__()
+        self.first_epoch = first_epoch
+        self.steps = steps
+        resumed = f", from epoch {first_epoch + 1}" if first_epoch else ""
+        self.progress = evaluation.Progress(f"{label}, {epochs} epochs{resumed}", steps * (epochs - first_epoch), "step")
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = (self.epoch - self.first_epoch) * self.steps + batch + 1
+        self.progress.update(done, [(name, value) for name, value in logs.items()])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+def learning_rate(peak, steps, warmup_steps):
+    """A short linear warm-up to `peak`, then half a cosine down to 0."""
+    warmup_steps = min(warmup_steps, steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup_steps), warmup_target=peak, warmup_steps=warmup_steps
+    ) if warmup_steps else keras.optimizers.schedules.CosineDecay(peak, steps)
+
+
+def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, steps, callbacks=()):
+    """Train a compiled model for `epochs` of `steps`, from its last checkpoint if there is one.
+
+    Args:
+        optimizer: the optimizer of `model` that counts its steps.
+        make_dataset: function, first epoch -> batches of all epochs from there on.
+        name: of the checkpoint and log files.
+    """
+    checkpoint = folder / f"checkpoint-{name}.weights.h5"
+    if checkpoint.is_file():
+        try:
+            model.load_weights(checkpoint)
+        except Exception as error:  # damaged files raise many kinds of error
+            raise InputError(f"{checkpoint} is damaged ({error}): delete it to repeat that stage") from error
+    first_epoch = int(optimizer.iterations) // steps
+    log = folder / f"{name}_log.csv"
+    keep_epochs(log, first_epoch)
+    if first_epoch < epochs:
+        model.fit(
+            make_dataset(first_epoch).prefetch(tf.data.AUTOTUNE),
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=[
+                SeedEpoch(seed),
+                TimeToGo(label, first_epoch, epochs, steps),
+                *callbacks,
+                keras.callbacks.CSVLogger(str(log), append=True),
+                keras.callbacks.TensorBoard(str(folder / "tensorboard" / name), write_graph=False),
+                Checkpoint(checkpoint),
+            ],
+        )
+    return checkpoint
+
+
+def keep_epochs(log, epochs):
+    """Cut a log back to its first epochs: those after the checkpoint are trained again."""
+    if log.is_file():
+        with log.open(newline="") as file:
+            rows = list(csv.reader(file))
+        kept = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < epochs]
+        with log.open("w", newline="") as file:
+            csv.writer(file).writerows(kept)
+
+
+# --- stage 1: the classifier ---------------------------------------------------------------------
+
+
+def shift_images(x, pixels, seed):
+    """Move each image of a batch (B, H, W, C) by up to `pixels` along each axis, filling with 0."""
+    count, height, width, _ = x.shape if x.shape[0] is not None else tf.unstack(tf.shape(x))
+    offsets = tf.random.stateless_uniform((count, 2), seed, 0, 2 * pixels + 1, tf.int32)
+    x = tf.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
+    x = tf.gather(x, offsets[:, :1] + tf.range(height), axis=1, batch_dims=1)
+    return tf.gather(x, offsets[:, 1:] + tf.range(width), axis=2, batch_dims=1)
+
+
+def train_classifier(config, folder, train, validation, classifier_file=None):
+    """Stage 1: a classifier trained on clean images, or the one that was brought along."""
+    finished = folder / "classifier.keras"
+    if finished.is_file():
+        return load_model(finished)
+    if classifier_file is not None:
+        classifier = load_model(classifier_file)
+        check_classifier(classifier, validation)
+        write_atomically(finished, classifier.save)
+        return classifier
+
+    keras.utils.set_random_seed(config.seed)
+    build = getattr(classifiers, config.classifier)
+    classifier = build(train.x.shape[1:], train.classes, config.width)
+    size = min(config.classifier_batch_size, len(train))
+    steps = len(train) // size
+    optimizer = keras.optimizers.Adam(
+        learning_rate(config.classifier_learning_rate, config.classifier_epochs * steps, 0)
+    )
+    classifier.compile(
+        optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"], jit_compile=False
+    )
+    optimizer.build(classifier.trainable_variables)
+    x, y = tf.constant(train.x), tf.constant(train.y)
+
+    def batch(rows, seed):
+        return shift_images(tf.gather(x, rows), config.augment_shift, seed), tf.gather(y, rows)
+
+    def make_dataset(first_epoch):
+        batches = epochs_of_batches(len(train), size, config.seed, first_epoch, config.classifier_epochs)
+        return batches.map(batch, tf.data.AUTOTUNE)
+
+    checkpoint = fit(
+        classifier, optimizer, make_dataset,
+        label=f"training {config.classifier} on {len(train):,} images", folder=folder, name="classifier",
+        seed=config.seed, epochs=config.classifier_epochs, steps=steps,
+    )
+    flags = evaluation.correct(classifier, validation.x, validation.y)
+    print(f"\nvalidation accuracy of {config.classifier}: {100 * flags.mean():.2f}% of {len(flags):,} images")
+    write_atomically(finished, classifier.save)
+    checkpoint.unlink()
+    return classifier
+
+
+def check_classifier(classifier, images):
+    """Refuse a classifier whose inputs or outputs do not fit the images.
+
+    Raises:
+        InputError: for another input shape, number of classes, or probabilities.
+    """
+    shape, outputs = tuple(classifier.input_shape), tuple(classifier.output_shape)
+    if shape[1:] != images.x.shape[1:]:
+        raise InputError(f"the classifier takes images {shape[1:]}, expected {images.x.shape[1:]}")
+    if outputs[1:] != (images.classes,):
+        raise InputError(f"the classifier returns {outputs[1:]}, expected ({images.classes},) logits")
+    check_logits(classifier.predict(images.x[:100], verbose=0))
+
+
+# --- stage 2: adversarial pairs ------------------------------------------------------------------
+
+
+def adversarial_images(config, folder, classifier, train):
+    """Stage 2: the training images under each training attack, {name: (N, H, W, C)}."""
+    crafted = {}
+    for name in config.training_attacks:
+        path = folder / f"adversarial-{name}.npy"
+        if not path.is_file():
+            attack = attacks.create(name, eps=config.eps)
+            label = f"crafting {name} on {len(train):,} training images"
+            x_adv = evaluation.craft(attack, classifier, train, config.seed, config.batch_size, label)
+            write_atomically(path, lambda partial, x_adv=x_adv: np.save(partial, x_adv))
+        crafted[name] = np.load(path, mmap_mode="r")
+    return crafted
+
+
+def remove_salient_pixels(surgery, classifier, x, batch_size):
+    """The trivial components of images x (N, H, W, C)."""
+    remove = tf.function(lambda batch: surgery.remove(lambda z: classifier(z, training=False), batch))
+    batch_size = min(batch_size, len(x))
+    x_t = np.empty(x.shape, np.float32)
+    for rows in evaluation.batches(len(x), batch_size):
+        x_t[rows] = remove(evaluation.pad(x[rows], batch_size))[: rows.stop - rows.start]
+    return x_t
+
+
+# --- stage 3: the CAE ----------------------------------------------------------------------------
+
+
+def make_surgery(config, classifier, images):
+    """The pixel surgery of an experiment; a mean over the data set is that of clean training images."""
+    surgery = PixelSurgery(config.alpha, config.score, config.channels, config.threshold, config.flat)
+    return surgery.fit_mean(classifier, images.x) if config.threshold == "dataset" else surgery
+
+
+def train_pssr(config, folder, classifier, train, validation):
+    """Stages 2 and 3: the pairs, then the CAE; returns the whole defense."""
+    finished = folder / "pssr.keras"
+    if finished.is_file():
+        return load_model(finished)
+    surgery = make_surgery(config, classifier, train)
+    crafted = adversarial_images(config, folder, classifier, train)
+    versions = [train.x, *crafted.values()]
+    x_t = np.concatenate([remove_salient_pixels(surgery, classifier, x, config.batch_size) for x in versions])
+
+    keras.utils.set_random_seed(config.seed)
+    model = make_cae(config, classifier, train.x.shape[1:])
+    size = min(config.cae_batch_size, len(train))
+    steps = len(train) // size
+    schedule = {"steps": config.cae_epochs * steps, "warmup_steps": config.warmup_steps}
+    model.compile(
+        keras.optimizers.Adam(learning_rate(config.extrapolator_learning_rate, **schedule)),
+        keras.optimizers.Adam(learning_rate(config.discriminator_learning_rate, **schedule), beta_1=0.5),
+    )
+    make_dataset = pairs_dataset(config, x_t, train, len(versions), size)
+    checkpoint = fit(
+        model, model.extrapolator_optimizer, make_dataset,
+        label=f"training the CAE on {len(train):,} images, each benign or under {', '.join(crafted)}",
+        folder=folder, name="cae", seed=config.seed, epochs=config.cae_epochs, steps=steps,
+    )
+    pssr = PSSR(classifier, surgery, model.extrapolator, name="pssr")
+    flags = evaluation.correct(pssr, validation.x, validation.y)
+    print(f"\nvalidation accuracy of the PSSR: {100 * flags.mean():.2f}% of {len(flags):,} benign images")
+    write_atomically(finished, pssr.save)
+    checkpoint.unlink()
+    for name in crafted:
+        (folder / f"adversarial-{name}.npy").unlink()
+    return pssr
+
+
+def make_cae(config, classifier, input_shape):
+    """The untrained CAE of an experiment."""
+    return cae.CAE(
+        cae.extrapolator(
+            input_shape, config.extrapolator_channels, config.extrapolator_bottleneck, config.dropout
+        ),
+        cae.discriminator(input_shape),
+        classifier,
+        passes=config.passes,
+        lambda_adversarial=config.lambda_adversarial,
+        lambda_query=config.lambda_query,
+        lambda_pixel=config.lambda_pixel,
+        lambda_r_drop=config.lambda_r_drop,
+        saturating=config.saturating,
+        pixel_reduction=config.pixel_reduction,
+    )
+
+
+def pairs_dataset(config, x_t, train, versions, size):
+    """Batches (x_t, x, y): each clean image once an epoch, as one of its versions drawn at random.
+
+    Args:
+        x_t: (versions * N, H, W, C), the trivial components; benign images come first.
+        train: the N clean images.
+        versions: number of versions of each image.
+        size: images in a batch.
+
+    Returns:
+        Function, first epoch -> batches of all epochs from there on.
+    """
+    count = len(train)
+    x_t, x, y = tf.constant(x_t), tf.constant(train.x), tf.constant(train.y)
+
+    def batch(rows, seed):
+        draw = tf.random.stateless_uniform(tf.shape(rows), seed)
+        attacked = 1 + tf.cast((draw - config.benign_share) / (1 - config.benign_share) * (versions - 1), tf.int32)
+        version = tf.where(draw < config.benign_share, 0, tf.minimum(attacked, versions - 1))
+        return tf.gather(x_t, version * count + rows), tf.gather(x, rows), tf.gather(y, rows)
+
+    def make_dataset(first_epoch):
+        batches = epochs_of_batches(count, size, config.seed, first_epoch, config.cae_epochs)
+        return batches.map(batch, tf.data.AUTOTUNE)
+
+    return make_dataset
+
+
+# --- stage 4: evaluation -------------------------------------------------------------------------
+
+
+def stages(pssr):
+    """The rows of the ablation: the undefended classifier, each stage alone, and the whole PSSR."""
+    return {
+        "undefended": PSSR(pssr.classifier, None, None, name="undefended"),
+        "+PS": PSSR(pssr.classifier, pssr.surgery, None, name="surgery_only"),
+        "+CAE": PSSR(pssr.classifier, None, pssr.extrapolator, name="extrapolator_only"),
+        "PSSR": pssr,
+    }
+
+
+def evaluate_run(config, pssr, test):
+    """Stage 4: all rows under all evaluation attacks, with the whole configuration in the record."""
+    suite = [attacks.create(name, eps=config.eps) for name in config.evaluation_attacks]
+    start = time.perf_counter()
+    record = evaluation.evaluate(
+        pssr.classifier, stages(pssr), test, suite, seed=config.seed, batch_size=config.batch_size, progress=True
+    )
+    seconds = round(time.perf_counter() - start, 1)
+    return {"configuration": dataclasses.asdict(config), "evaluation_seconds": seconds, **record}

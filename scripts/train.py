@@ -1,0 +1,54 @@
+#!/usr/bin/env python
+"""Train a PSSR from data to table: classifier, adversarial pairs, CAE, evaluation.
+
+    python scripts/train.py --dataset mnist
+
+The same command continues a run that was interrupted, and prints the table of one that is finished.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+from pssr_keras import attacks, command_line, config, data, evaluation, training
+
+
+def train(arguments):
+    changes = {"seed": arguments.seed, "exclude_bundled": arguments.exclude_bundled}
+    if arguments.eps is not None:
+        changes["eps"] = attacks.parse_eps(arguments.eps)
+    config.experiment(arguments.dataset, arguments.preset)  # unknown names, before anything is downloaded
+    changes["source"] = data.resolve_source(arguments.dataset, arguments.source, arguments.data_dir)
+    experiment = config.experiment(arguments.dataset, arguments.preset, **changes)
+
+    name = f"{experiment.dataset}-{experiment.preset}-{experiment.source}-seed{experiment.seed}"
+    folder = pathlib.Path(arguments.out or f"runs/{name}")
+    print(f"run folder: {folder}", flush=True)
+    record = training.run(experiment, folder, arguments.data_dir, arguments.classifier, arguments.overwrite)
+    print(f"\n{evaluation.table(record)}")
+    for line in evaluation.remarks(record):
+        print(line)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--dataset", required=True, metavar="NAME", help=", ".join(config.PRESETS))
+    add("--preset", default="cpu", metavar="NAME", help="smoke (a minute), cpu (the default), paper (hours)")
+    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
+    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    add("--out", metavar="DIR", help="run folder; runs/DATASET-PRESET-SOURCE-seedSEED by default")
+    add("--seed", type=int, default=0)
+    add("--eps", default=None, help="attack budget, such as 0.3 or 8/255")
+    add("--classifier", metavar="FILE", help="a .keras file of your own classifier, instead of training one")
+    add("--exclude-bundled", action="store_true", help="mnist: leave out the 5,000 bundled images")
+    add("--overwrite", action="store_true", help="delete what an earlier run left in the folder")
+    arguments = parser.parse_args(argv)
+    return command_line.run(train, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
