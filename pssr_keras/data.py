@@ -99,7 +99,9 @@ def resolve_source(name, source="auto", data_dir=None):
         raise InputError(f"unknown source {source!r}, expected one of {', '.join(SOURCES)}")
     if source == "bundled":
         if name != "mnist":
-            raise InputError(f"there is no bundled {name}: only mnist has a bundled source, use --source tfds")
+            raise InputError(
+                f"there is no bundled {name}: only mnist has a bundled source, use --source tfds"
+            )
         return source
     folder = _folder(data_dir)
     if _prepared(name, folder):
@@ -178,7 +180,9 @@ def _builder(version, advice):
     try:
         return tfds.builder_from_directory(str(version))
     except Exception as error:  # whatever a damaged description makes the reader raise
-        raise InputError(f"the description of the data set in {version} is damaged ({error}): {advice}") from error
+        raise InputError(
+            f"the description of the data set in {version} is damaged ({error}): {advice}"
+        ) from error
 
 
 def _from_tfds(name, split, folder):
@@ -193,7 +197,9 @@ def _from_tfds(name, split, folder):
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"the {split} images in {version} are damaged ({reason}): {advice}") from error
     if x.shape != (expected, *DATASETS[name]["shape"]):
-        raise InputError(f"{version} holds {split} images of shape {x.shape}, expected {expected:,}: {advice}")
+        raise InputError(
+            f"{version} holds {split} images of shape {x.shape}, expected {expected:,}: {advice}"
+        )
     source = f"tfds {name} {builder.version} {split}"
     return _images(x, y, DATASETS[name]["classes"], source, np.arange(expected))
 

@@ -2,8 +2,6 @@
 
 import keras
 
-from .surgery import PixelSurgery
-
 
 @keras.saving.register_keras_serializable("pssr_keras")
 class PSSR(keras.Model):
@@ -21,7 +19,7 @@ class PSSR(keras.Model):
     Input: images (B, H, W, C), float32 in [0, 1]. Output: logits (B, K).
     """
 
-    def __init__(self, classifier, surgery=PixelSurgery(), extrapolator=None, **kwargs):
+    def __init__(self, classifier, surgery, extrapolator=None, **kwargs):
         super().__init__(**kwargs)
         classifier.trainable = False
         self.classifier = classifier

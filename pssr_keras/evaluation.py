@@ -101,7 +101,9 @@ class Progress:
         self.bar = None
         if label is not None:
             print(label, flush=True)
-            self.bar = keras.utils.Progbar(total, interval=0.2 if sys.stdout.isatty() else 20, unit_name="image")
+            self.bar = keras.utils.Progbar(
+                total, interval=0.2 if sys.stdout.isatty() else 20, unit_name="image"
+            )
 
     def update(self, done, values=None):
         if self.bar is not None:
@@ -126,7 +128,9 @@ def measurement(flags):
     }
 
 
-def evaluate(crafted_on, judged, images, attacks, *, threat_model=OBLIVIOUS, seed=0, batch_size=500, progress=False):
+def evaluate(
+    crafted_on, judged, images, attacks, *, threat_model=OBLIVIOUS, seed=0, batch_size=500, progress=False
+):
     """Accuracy of several models on clean images and under several attacks.
 
     Args:
@@ -142,7 +146,9 @@ def evaluate(crafted_on, judged, images, attacks, *, threat_model=OBLIVIOUS, see
         A record that JSON can hold: everything needed to reproduce it, and for each row and column the
         accuracy over all n images, its Wilson 95% interval and a string of per-image flags (1: correct).
     """
-    cells = {row: {"benign": measurement(correct(m, images.x, images.y, batch_size))} for row, m in judged.items()}
+    cells = {
+        row: {"benign": measurement(correct(m, images.x, images.y, batch_size))} for row, m in judged.items()
+    }
     for attack in attacks:
         label = f"{attack.name}, {len(images)} images" if progress else None
         x_adv = craft(attack, crafted_on, images, seed, batch_size, label)
@@ -172,7 +178,9 @@ def table(record):
             low, high = (100 * bound for bound in cells[column]["interval_95"])
             lines[-1].append(f"{100 * cells[column]['accuracy']:.2f} [{low:.1f}, {high:.1f}]")
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    text = "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
     budgets = sorted({f"{config['eps']:g}" for config in record["attacks"].values()})
     budget = f"eps {', '.join(budgets)} (Linf); " if budgets else ""
     return (

@@ -143,7 +143,9 @@ class PixelSurgery:
         if self.threshold == "image":
             mean = mean_score(scores)
         elif self.dataset_mean is None:
-            raise InputError("threshold 'dataset' needs dataset_mean: call fit_mean(classifier, images) first")
+            raise InputError(
+                "threshold 'dataset' needs dataset_mean: call fit_mean(classifier, images) first"
+            )
         else:
             mean = self.dataset_mean
         salient = salient_mask(scores, self.alpha * mean, self.flat)

@@ -79,7 +79,9 @@ def prepare_folder(folder, config, classifier_file=None, overwrite=False):
         if settings.is_file():
             found = read_json(settings)
             names = sorted(found.keys() | wanted.keys())
-            changed = [f"{n} {found.get(n)!r} -> {wanted.get(n)!r}" for n in names if found.get(n) != wanted.get(n)]
+            changed = [
+                f"{n} {found.get(n)!r} -> {wanted.get(n)!r}" for n in names if found.get(n) != wanted.get(n)
+            ]
             if changed:
                 raise InputError(
                     f"{folder} holds a run of another configuration ({'; '.join(changed)}): choose another "
@@ -112,7 +114,9 @@ def read_json(path):
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): choose another --out, or --overwrite the run") from error
+        raise InputError(
+            f"{path} is damaged ({error}): choose another --out, or --overwrite the run"
+        ) from error
 
 
 def write_atomically(path, write):
@@ -137,7 +141,9 @@ def load_model(path):
         return keras.saving.load_model(path)
     except Exception as error:  # Keras raises many kinds of error for a damaged archive
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not a whole Keras model that this package can read ({reason})") from error
+        raise InputError(
+            f"{path} is not a whole Keras model that this package can read ({reason})"
+        ) from error
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -169,10 +175,14 @@ def epochs_of_batches(count, size, seed, first_epoch, last_epoch):
     steps = count // size
 
     def epoch_of(epoch):
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=tf.stack([np.int64(seed), epoch]))
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), seed=tf.stack([np.int64(seed), epoch])
+        )
         rows = tf.reshape(order[: steps * size], (steps, size))
         step = epoch * steps + tf.range(steps, dtype=tf.int64)
-        return tf.data.Dataset.from_tensor_slices((rows, tf.stack([tf.fill(steps, np.int64(seed)), step], axis=1)))
+        return tf.data.Dataset.from_tensor_slices(
+            (rows, tf.stack([tf.fill(steps, np.int64(seed)), step], axis=1))
+        )
 
     return tf.data.Dataset.range(first_epoch, last_epoch).flat_map(epoch_of)
 
@@ -217,7 +227,9 @@ class TimeToGo(keras.callbacks.Callback):
         self.first_epoch = first_epoch
         self.steps = steps
         resumed = f", from epoch {first_epoch + 1}" if first_epoch else ""
-        self.progress = evaluation.Progress(f"{label}, {epochs} epochs{resumed}", steps * (epochs - first_epoch), "step")
+        self.progress = evaluation.Progress(
+            f"{label}, {epochs} epochs{resumed}", steps * (epochs - first_epoch), "step"
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         done = (self.epoch - self.first_epoch) * self.steps + batch + 1
@@ -230,9 +242,13 @@ class TimeToGo(keras.callbacks.Callback):
 def learning_rate(peak, steps, warmup_steps):
     """A short linear warm-up to `peak`, then half a cosine down to 0."""
     warmup_steps = min(warmup_steps, steps // 10)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup_steps), warmup_target=peak, warmup_steps=warmup_steps
-    ) if warmup_steps else keras.optimizers.schedules.CosineDecay(peak, steps)
+    return (
+        keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - warmup_steps), warmup_target=peak, warmup_steps=warmup_steps
+        )
+        if warmup_steps
+        else keras.optimizers.schedules.CosineDecay(peak, steps)
+    )
 
 
 def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, steps, callbacks=()):
@@ -313,7 +329,10 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
         learning_rate(config.classifier_learning_rate, config.classifier_epochs * steps, 0)
     )
     classifier.compile(
-        optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"], jit_compile=False
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
     )
     optimizer.build(classifier.trainable_variables)
     x, y = tf.constant(train.x), tf.constant(train.y)
@@ -326,9 +345,15 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
         return batches.map(batch, tf.data.AUTOTUNE)
 
     checkpoint = fit(
-        classifier, optimizer, make_dataset,
-        label=f"training {config.classifier} on {len(train):,} images", folder=folder, name="classifier",
-        seed=config.seed, epochs=config.classifier_epochs, steps=steps,
+        classifier,
+        optimizer,
+        make_dataset,
+        label=f"training {config.classifier} on {len(train):,} images",
+        folder=folder,
+        name="classifier",
+        seed=config.seed,
+        epochs=config.classifier_epochs,
+        steps=steps,
     )
     flags = evaluation.correct(classifier, validation.x, validation.y)
     print(f"\nvalidation accuracy of {config.classifier}: {100 * flags.mean():.2f}% of {len(flags):,} images")
@@ -408,9 +433,15 @@ def train_pssr(config, folder, classifier, train, validation):
     )
     make_dataset = pairs_dataset(config, x_t, train, len(versions), size)
     checkpoint = fit(
-        model, model.extrapolator_optimizer, make_dataset,
+        model,
+        model.extrapolator_optimizer,
+        make_dataset,
         label=f"training the CAE on {len(train):,} images, each benign or under {', '.join(crafted)}",
-        folder=folder, name="cae", seed=config.seed, epochs=config.cae_epochs, steps=steps,
+        folder=folder,
+        name="cae",
+        seed=config.seed,
+        epochs=config.cae_epochs,
+        steps=steps,
     )
     pssr = PSSR(classifier, surgery, model.extrapolator, name="pssr")
     flags = evaluation.correct(pssr, validation.x, validation.y)
@@ -457,7 +488,9 @@ def pairs_dataset(config, x_t, train, versions, size):
 
     def batch(rows, seed):
         draw = tf.random.stateless_uniform(tf.shape(rows), seed)
-        attacked = 1 + tf.cast((draw - config.benign_share) / (1 - config.benign_share) * (versions - 1), tf.int32)
+        attacked = 1 + tf.cast(
+            (draw - config.benign_share) / (1 - config.benign_share) * (versions - 1), tf.int32
+        )
         version = tf.where(draw < config.benign_share, 0, tf.minimum(attacked, versions - 1))
         return tf.gather(x_t, version * count + rows), tf.gather(x, rows), tf.gather(y, rows)
 
@@ -486,7 +519,13 @@ def evaluate_run(config, pssr, test):
     suite = [attacks.create(name, eps=config.eps) for name in config.evaluation_attacks]
     start = time.perf_counter()
     record = evaluation.evaluate(
-        pssr.classifier, stages(pssr), test, suite, seed=config.seed, batch_size=config.batch_size, progress=True
+        pssr.classifier,
+        stages(pssr),
+        test,
+        suite,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        progress=True,
     )
     seconds = round(time.perf_counter() - start, 1)
     return {"configuration": dataclasses.asdict(config), "evaluation_seconds": seconds, **record}

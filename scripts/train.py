@@ -34,7 +34,9 @@ def train(arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("--dataset", required=True, metavar="NAME", help=", ".join(config.PRESETS))
     add("--preset", default="cpu", metavar="NAME", help="smoke (a minute), cpu (the default), paper (hours)")

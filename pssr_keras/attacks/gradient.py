@@ -113,7 +113,16 @@ class MIM(IterativeAttack):
 
     def perturb(self, logits, x, y, noise):
         x_adv = momentum_iterative_method(
-            logits, x, self.eps, self.step_size, self.steps, np.inf, y=y, targeted=self.targeted,
-            decay_factor=self.momentum, sanity_checks=False, **PIXELS,
+            logits,
+            x,
+            self.eps,
+            self.step_size,
+            self.steps,
+            np.inf,
+            y=y,
+            targeted=self.targeted,
+            decay_factor=self.momentum,
+            sanity_checks=False,
+            **PIXELS,
         )
         return project(x_adv, x, self.eps)

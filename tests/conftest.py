@@ -1,0 +1,54 @@
+"""Small models and images on which every idea of the package can be tested in milliseconds."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from pssr_keras import data
+
+
+@pytest.fixture(scope="session")
+def toy_images():
+    """64 images of 8x8 pixels in 3 classes, each class a bright band at its own height, with noise."""
+    generator = np.random.default_rng(0)
+    y = (np.arange(64) % 3).astype(np.int32)
+    x = generator.uniform(0, 0.3, (64, 8, 8, 1)).astype(np.float32)
+    for image, label in zip(x, y, strict=True):
+        image[2 * label + 1 : 2 * label + 3] += 0.6
+    return data.Images(np.clip(x, 0, 1), y, 3, "toy bands", np.arange(64))
+
+
+@pytest.fixture(scope="session")
+def toy_classifier(toy_images):
+    """A small convolutional network, trained to separate the toy images."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, padding="same", activation="tanh")(inputs)
+    x = layers.Dense(3)(layers.Flatten()(x))
+    model = keras.Model(inputs, x, name="toy")
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(toy_images.x, toy_images.y, epochs=20, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def toy_extrapolator():
+    """An untrained extrapolator of 8x8 images."""
+    from pssr_keras import cae
+
+    keras.utils.set_random_seed(1)
+    return cae.extrapolator((8, 8, 1), channels=4, bottleneck=8)
+
+
+@pytest.fixture(scope="session")
+def bundled_test():
+    return data.load("mnist", "test", source="bundled")

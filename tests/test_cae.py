@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pssr_keras import CAE, InputError, cae
+
+
+@pytest.fixture
+def build_model(toy_classifier):
+    """Function: a compiled CAE of 8x8 images, the same at each call."""
+
+    def build(**arguments):
+        keras.utils.set_random_seed(0)
+        model = CAE(
+            cae.extrapolator((8, 8, 1), channels=4, bottleneck=16),
+            cae.discriminator((8, 8, 1), channels=4),
+            toy_classifier,
+            **arguments,
+        )
+        model.compile(keras.optimizers.Adam(3e-3), keras.optimizers.Adam(1e-3))
+        return model
+
+    return build
+
+
+@pytest.fixture
+def pairs(toy_images):
+    """Trivial components of the toy images (here: a random third of the pixels is missing)."""
+    mask = np.random.default_rng(2).uniform(size=toy_images.x.shape) > 1 / 3
+    return (toy_images.x * mask).astype(np.float32), toy_images.x, toy_images.y
+
+
+def test_extrapolator_maps_images_to_images():
+    for shape in ((28, 28, 1), (32, 32, 3)):
+        model = cae.extrapolator(shape)
+        restored = model(np.random.default_rng(0).uniform(size=(2, *shape)).astype(np.float32))
+        assert restored.shape == (2, *shape)
+        assert float(tf.reduce_min(restored)) >= 0
+        assert float(tf.reduce_max(restored)) <= 1
+
+
+def test_extrapolator_refuses_a_size_it_cannot_halve_twice():
+    with pytest.raises(InputError, match="30x28"):
+        cae.extrapolator((30, 28, 1))
+
+
+def test_dropout_makes_passes_differ_in_training_only():
+    model = cae.extrapolator((8, 8, 1), channels=4, bottleneck=16)
+    x = tf.fill((1, 8, 8, 1), 0.5)
+    assert not np.allclose(model(x, training=True), model(x, training=True))
+    np.testing.assert_array_equal(model(x, training=False), model(x, training=False))
+
+
+def test_the_clean_image_is_no_input_of_the_extrapolator():
+    assert [tensor.name for tensor in cae.extrapolator((8, 8, 1)).inputs] == ["trivial_component"]
+
+
+def test_training_restores_images_and_leaves_the_classifier_alone(build_model, pairs, toy_classifier):
+    model = build_model()
+    frozen = [weight.copy() for weight in toy_classifier.get_weights()]
+    x_t, x, y = pairs
+
+    def measured():
+        restored = model.predict(x_t, verbose=0)
+        right = toy_classifier.predict(restored, verbose=0).argmax(axis=1) == y
+        return np.abs(restored - x).mean(), right.mean()
+
+    error_before, _ = measured()
+    model.fit(*pack(pairs), epochs=40, batch_size=16, verbose=0)
+    error_after, accuracy = measured()
+    assert error_after < 0.6 * error_before
+    assert accuracy >= 0.95
+    for weight, before in zip(toy_classifier.get_weights(), frozen, strict=True):
+        np.testing.assert_array_equal(weight, before)
+
+
+def pack(pairs):
+    """The arguments of fit for triples (x_t, x, y)."""
+    return (tf.data.Dataset.from_tensor_slices(pairs).batch(16),)
+
+
+def test_the_total_is_equation_12(build_model, pairs):
+    weights = {"lambda_adversarial": 0.7, "lambda_query": 2.0, "lambda_pixel": 3.0, "lambda_r_drop": 0.25}
+    model = build_model(**weights)
+    logs = model.train_on_batch_logs = model.train_step(tuple(map(tf.constant, pairs)))
+    expected = 0.7 * logs["adversarial"] + 2.0 * logs["query"] + 3.0 * logs["pixel"] + 0.25 * logs["r_drop"]
+    assert float(logs["total"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("passes", [1, 2, 4])
+def test_r_drop_sums_over_its_passes(passes, build_model, pairs):
+    logs = build_model(passes=passes).train_step(tuple(map(tf.constant, pairs)))
+    single = build_model(passes=1).train_step(tuple(map(tf.constant, pairs)))
+    # the terms differ by their dropout only, so the sum grows with the number of passes
+    assert float(logs["r_drop"]) == pytest.approx(passes * float(single["r_drop"]), rel=0.25)
+
+
+def test_fewer_than_one_pass_is_refused(build_model):
+    with pytest.raises(InputError, match="passes is 0"):
+        build_model(passes=0)
+
+
+def test_a_checkpoint_holds_both_optimizers(build_model, pairs, tmp_path):
+    model = build_model()
+    model.fit(*pack(pairs), epochs=2, verbose=0)
+    model.save_weights(tmp_path / "state.weights.h5")
+    restored = build_model()
+    restored.load_weights(tmp_path / "state.weights.h5")
+    for name in ("extrapolator_optimizer", "discriminator_optimizer"):
+        trained, loaded = getattr(model, name), getattr(restored, name)
+        assert int(loaded.iterations) == 8
+        moments = [np.asarray(variable) for variable in trained.variables[2:]]
+        assert max(np.abs(moment).max() for moment in moments) > 0
+        for moment, variable in zip(moments, loaded.variables[2:], strict=True):
+            np.testing.assert_array_equal(moment, variable)

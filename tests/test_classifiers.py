@@ -1,0 +1,75 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from pssr_keras import classifiers
+
+
+def trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("build", "published"),
+    [
+        # 156 + 2,416 + 48,120 + 10,164 + 850: LeCun et al. 1998 with a full second convolution
+        (classifiers.lenet5, 61_706),
+        # 3x3 stem without max-pooling: 11,689,512 of torchvision, less its stem and head, plus ours
+        (classifiers.resnet18, 11_689_512 - 7 * 7 * 3 * 64 - 513 * 1000 + 3 * 3 * 3 * 64 + 513 * 10),
+        # the same of torchvision's 7,978,856, less the batch normalisation that goes with its max-pooling
+        (
+            classifiers.densenet121,
+            7_978_856 - 7 * 7 * 3 * 64 - 128 - 1025 * 1000 + 3 * 3 * 3 * 64 + 1025 * 100,
+        ),
+    ],
+)
+def test_parameters_are_those_of_the_published_architecture(build, published):
+    assert trainable(build()) == published
+
+
+@pytest.mark.parametrize("build", [classifiers.lenet5, classifiers.resnet18, classifiers.densenet121])
+def test_a_narrow_network_returns_logits_and_survives_saving(build, tmp_path):
+    model = build(classes=7, width=0.125)
+    assert trainable(model) < trainable(build()) / 10
+    x = np.random.default_rng(0).uniform(size=(2, *model.input_shape[1:])).astype(np.float32)
+    logits = model.predict(x, verbose=0)
+    assert logits.shape == (2, 7)
+    assert not np.allclose(logits.sum(axis=1), 1)
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(restored.predict(x, verbose=0), logits, atol=1e-6)
+
+
+def test_normalisation_is_inside():
+    model = classifiers.resnet18(width=0.0625)
+    normalisation = keras.Model(model.input, model.get_layer("normalisation").output)
+    mean = np.array(classifiers.CIFAR10_STATISTICS["mean"], np.float32)
+    np.testing.assert_allclose(normalisation(np.full((1, 32, 32, 3), mean)), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("padding", "channels"), [("same", 1), ("valid", 3)])
+def test_half_resolution_layer_equals_convolution_relu_and_pooling(padding, channels):
+    keras.utils.set_random_seed(0)
+    fast = classifiers.ConvReLUMaxPool2D(6, padding)
+    plain = keras.Sequential(
+        [
+            keras.Input((12, 16, channels)),
+            layers.Conv2D(6, 5, padding=padding, activation="relu"),
+            layers.MaxPooling2D(2),
+        ]
+    )
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 12, 16, channels)).astype(np.float32)
+    fast(x)
+    weights = [plain.get_weights()[0], np.linspace(-0.5, 0.5, 6, dtype=np.float32)]
+    fast.set_weights(weights)
+    plain.set_weights(weights)
+    np.testing.assert_allclose(fast(x), plain(x), atol=2e-6)
+    assert fast.compute_output_shape(x.shape) == tuple(plain(x).shape)
+
+
+def test_half_resolution_layer_refuses_odd_sizes_and_unknown_padding():
+    with pytest.raises(ValueError, match="7x8"):
+        classifiers.ConvReLUMaxPool2D(6)(np.zeros((1, 7, 8, 1), np.float32))
+    with pytest.raises(ValueError, match="padding is 'full'"):
+        classifiers.ConvReLUMaxPool2D(6, "full")

@@ -1,0 +1,80 @@
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pssr_keras import PSSR, PixelSurgery, attacks
+
+
+@pytest.fixture
+def pssr(toy_classifier, toy_extrapolator):
+    return PSSR(toy_classifier, PixelSurgery(), toy_extrapolator)
+
+
+def test_the_stages_compose(pssr, toy_images):
+    x = tf.constant(toy_images.x)
+    x_t = pssr.surgery.remove(pssr.classifier, x)
+    restored = pssr.extrapolator(x_t)
+    np.testing.assert_array_equal(pssr.remove(x), x_t)
+    np.testing.assert_array_equal(pssr.purify(x), restored)
+    np.testing.assert_array_equal(pssr(x), pssr.classifier(restored))
+
+
+def test_without_its_stages_it_is_the_classifier(toy_classifier, toy_images):
+    np.testing.assert_array_equal(PSSR(toy_classifier, None)(toy_images.x), toy_classifier(toy_images.x))
+
+
+@pytest.mark.parametrize("left_out", ["surgery", "extrapolator"])
+def test_either_stage_can_be_left_out(left_out, pssr, toy_images):
+    stages = {"surgery": pssr.surgery, "extrapolator": pssr.extrapolator, left_out: None}
+    x = tf.constant(toy_images.x)
+    expected = pssr.extrapolator(x) if left_out == "surgery" else pssr.surgery.remove(pssr.classifier, x)
+    np.testing.assert_array_equal(PSSR(pssr.classifier, **stages).purify(x), expected)
+
+
+def test_the_clean_image_cannot_reach_the_extrapolator(pssr, toy_images):
+    """Whatever E is fed at inference is the trivial component of the image to be judged."""
+    fed = []
+    extrapolator = pssr.extrapolator
+
+    class Spy(type(extrapolator)):
+        def __call__(self, *arguments, **keywords):
+            fed.append(arguments)
+            return super().__call__(*arguments, **keywords)
+
+    extrapolator.__class__, original = Spy, type(extrapolator)
+    try:
+        x_adv = attacks.FGSM(0.2)(pssr.classifier, toy_images.x, toy_images.y)
+        pssr(x_adv)
+    finally:
+        extrapolator.__class__ = original
+    ((x_t,),) = fed
+    np.testing.assert_array_equal(x_t, pssr.surgery.remove(pssr.classifier, tf.constant(x_adv)))
+    for method in (PSSR.purify, PSSR.remove):
+        assert list(inspect.signature(method).parameters) == ["self", "x"]
+
+
+def test_predict_agrees_with_call(pssr, toy_images):
+    np.testing.assert_allclose(pssr.predict(toy_images.x, verbose=0), pssr(toy_images.x), atol=1e-6)
+
+
+def test_it_can_be_attacked_like_any_model(pssr, toy_images):
+    x_adv = attacks.PGD(0.2, steps=2)(pssr, toy_images.x, toy_images.y)
+    assert np.abs(x_adv - toy_images.x).max() == pytest.approx(0.2, abs=1e-6)
+
+
+def test_one_file_loads_in_a_fresh_process(pssr, toy_images, tmp_path):
+    pssr.save(tmp_path / "pssr.keras")
+    np.save(tmp_path / "x.npy", toy_images.x)
+    program = (
+        "import sys, numpy, keras, pssr_keras\n"
+        "model = keras.saving.load_model(sys.argv[1] + '/pssr.keras')\n"
+        "assert model.surgery == pssr_keras.PixelSurgery() and model.classifier.name == 'toy'\n"
+        "x = numpy.load(sys.argv[1] + '/x.npy')\n"
+        "numpy.save(sys.argv[1] + '/logits.npy', model.predict(x, verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), pssr(toy_images.x), atol=1e-5)

@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from statistics import NormalDist
+
+from pssr_keras import PSSR, InputError, PixelSurgery, attacks, evaluation
+
+
+def test_wilson_interval_is_that_of_the_formula():
+    z = NormalDist().inv_cdf(0.975)
+    p, n = 0.9, 1000
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert evaluation.wilson_interval(900, 1000) == pytest.approx((centre - half, centre + half))
+    assert evaluation.wilson_interval(0, 1000) == pytest.approx((0, 0.0038), abs=1e-4)
+
+
+@pytest.mark.parametrize(("successes", "total"), [(1, 0), (-1, 5), (6, 5)])
+def test_wilson_interval_of_nonsense_is_refused(successes, total):
+    with pytest.raises(InputError, match="no proportion"):
+        evaluation.wilson_interval(successes, total)
+
+
+def test_crafting_covers_every_image_whatever_the_batch(toy_classifier, toy_images):
+    attack = attacks.PGD(0.2, steps=3)
+    whole = evaluation.craft(attack, toy_classifier, toy_images, seed=5)
+    parts = evaluation.craft(attack, toy_classifier, toy_images, seed=5, batch_size=10)
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+    assert (np.abs(whole - toy_images.x).reshape(64, -1).max(axis=1) > 0.19).all()
+
+
+def test_a_subset_gets_the_same_random_starts(toy_classifier, toy_images):
+    attack = attacks.PGD(0.2, steps=1)
+    whole = evaluation.craft(attack, toy_classifier, toy_images)
+    rows = np.array([40, 3, 17])
+    np.testing.assert_allclose(evaluation.craft(attack, toy_classifier, toy_images.take(rows)), whole[rows], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def record(toy_classifier, toy_extrapolator, toy_images):
+    judged = {"undefended": PSSR(toy_classifier, None), "PSSR": PSSR(toy_classifier, PixelSurgery(), toy_extrapolator)}
+    return evaluation.evaluate(toy_classifier, judged, toy_images, [attacks.FGSM(0.2), attacks.PGD("0.2")], seed=4)
+
+
+def test_a_record_tells_everything_and_survives_json(record, toy_classifier, toy_images):
+    record = json.loads(json.dumps(record))
+    assert record["n"] == 64
+    assert record["data"] == "toy bands"
+    assert record["seed"] == 4
+    assert record["threat_model"] == "oblivious: crafted on the classifier alone"
+    assert record["attacks"]["pgd"]["steps"] == 40
+    assert record["indices"] == list(range(64))
+    assert record["crafted_on"] == record["weights"]["undefended"] == evaluation.weights_hash(toy_classifier)
+    assert record["weights"]["PSSR"] != record["weights"]["undefended"]
+    assert set(record["versions"]) >= {"python", "keras", "tensorflow", "cleverhans", "numpy"}
+
+
+def test_cells_agree_with_a_count_by_hand(record, toy_classifier, toy_images):
+    x_adv = attacks.FGSM(0.2)(toy_classifier, toy_images.x, toy_images.y)
+    right = tf.argmax(toy_classifier(x_adv), axis=1).numpy() == toy_images.y
+    cell = record["cells"]["undefended"]["fgsm"]
+    assert cell["accuracy"] == right.mean()
+    assert cell["correct"] == "".join(str(int(flag)) for flag in right)
+    assert cell["interval_95"][0] <= right.mean() <= cell["interval_95"][1]
+
+
+def test_the_table_names_threat_model_n_eps_seed_and_data(record):
+    text = evaluation.table(record)
+    for part in ("undefended", "PSSR", "benign", "fgsm", "pgd", "n = 64", "eps 0.2", "seed 4", "toy bands", "oblivious"):
+        assert part in text
+
+
+def test_label_leaking_is_reported():
+    cells = {"benign": {"accuracy": 0.9}, "fgsm": {"accuracy": 0.95}, "pgd": {"accuracy": 0.85}}
+    assert evaluation.label_leaks(cells) == ["fgsm"]
+    assert "more accurate under fgsm than on benign images" in evaluation.remarks({"cells": {"PSSR": cells}})[0]
+    cells["fgsm"]["accuracy"] = 0.9
+    assert evaluation.remarks({"cells": {"PSSR": cells}}) == []
+
+
+def test_nan_logits_are_refused(toy_classifier, toy_images):
+    broken = tf.keras.Sequential([toy_classifier, tf.keras.layers.Lambda(lambda z: z * float("nan"))])
+    with pytest.raises(InputError, match="NaN"):
+        evaluation.correct(broken, toy_images.x, toy_images.y)
+
+
+def test_hashes_tell_weights_and_files_apart(toy_classifier, toy_extrapolator, tmp_path):
+    assert evaluation.weights_hash(toy_classifier) == evaluation.weights_hash(toy_classifier)
+    assert evaluation.weights_hash(toy_classifier) != evaluation.weights_hash(toy_extrapolator)
+    with pytest.raises(InputError, match="cannot be read"):
+        evaluation.file_hash(tmp_path / "nothing")
