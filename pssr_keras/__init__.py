@@ -5,6 +5,16 @@ from .cae import CAE
 from .config import experiment
 from .defense import PSSR
 from .inputs import InputError
+from .pretrained import load_pretrained, model_card
 from .surgery import PixelSurgery
 
-__all__ = ["CAE", "PSSR", "InputError", "PixelSurgery", "attacks", "experiment"]
+__all__ = [
+    "CAE",
+    "PSSR",
+    "InputError",
+    "PixelSurgery",
+    "attacks",
+    "experiment",
+    "load_pretrained",
+    "model_card",
+]

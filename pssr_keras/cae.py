@@ -16,6 +16,8 @@ from keras import layers
 from . import losses
 from .inputs import InputError
 
+RESIDUAL_SCALE = 6.0  # ours, because sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
+
 
 @keras.saving.register_keras_serializable("pssr_keras")
 class SpaceToDepth(layers.Layer):
@@ -78,6 +80,9 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2):
     x = DepthToSpace(name="from_quarter")(layers.Conv2D(4 * channels, 1)(x))
     x = _convolutions(layers.Concatenate()([x, half]), channels)
     x = DepthToSpace(name="from_half")(layers.Conv2D(4 * colours, 3, padding="same")(x))
+    # Start from a soft threshold of the pixels that are left: without it, the first steps often end
+    # in images that are black all over, where the sigmoid passes no gradient.
+    x = layers.Add()([x, layers.Rescaling(RESIDUAL_SCALE, -RESIDUAL_SCALE / 2)(inputs)])
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
 

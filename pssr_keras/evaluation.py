@@ -97,12 +97,12 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None):
 class Progress:
     """A progress bar with time to go; silent without a label, sparing where output is no terminal."""
 
-    def __init__(self, label, total):
+    def __init__(self, label, total, unit_name="image"):
         self.bar = None
         if label is not None:
             print(label, flush=True)
             self.bar = keras.utils.Progbar(
-                total, interval=0.2 if sys.stdout.isatty() else 20, unit_name="image"
+                total, interval=0.2 if sys.stdout.isatty() else 20, unit_name=unit_name
             )
 
     def update(self, done, values=None):

@@ -18,6 +18,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import time
 
 import keras
@@ -74,40 +75,38 @@ def prepare_folder(folder, config, classifier_file=None, overwrite=False):
     settings = folder / "config.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if overwrite:
-            remove_run(folder)
-        if settings.is_file():
-            found = read_json(settings)
-            names = sorted(found.keys() | wanted.keys())
-            changed = [
-                f"{n} {found.get(n)!r} -> {wanted.get(n)!r}" for n in names if found.get(n) != wanted.get(n)
-            ]
-            if changed:
-                raise InputError(
-                    f"{folder} holds a run of another configuration ({'; '.join(changed)}): choose another "
-                    "--out, or --overwrite it"
-                )
-        elif any(folder.iterdir()):
+        if not settings.is_file() and any(folder.iterdir()):
             raise InputError(f"{folder} is not empty and holds no run: choose another --out")
-        else:
+        if settings.is_file() and overwrite:
+            remove_run(folder)
+        if not settings.is_file():
             write_json(settings, wanted)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
+    found = read_json(settings)
+    names = sorted(found.keys() | wanted.keys())
+    changed = [
+        f"{name} {found.get(name)!r} -> {wanted.get(name)!r}"
+        for name in names
+        if found.get(name) != wanted.get(name)
+    ]
+    if changed:
+        raise InputError(
+            f"{folder} holds a run of another configuration ({'; '.join(changed)}): choose another --out, "
+            "or --overwrite it"
+        )
     return folder
 
 
-RUN_FILES = ("config.json", "*.keras", "*.npy", "*.weights.h5", "*_log.csv", "evaluation.json", "*.partial*")
+RUN_FILES = ("*.keras", "*.npy", "*.weights.h5", "*_log.csv", "evaluation.json", "*.partial*", "config.json")
 
 
 def remove_run(folder):
-    """Delete the files of a run, and nothing else that may lie in the folder."""
-    if any(folder.iterdir()) and not (folder / "config.json").is_file():
-        raise InputError(f"{folder} is not empty and holds no run: choose another --out")
+    """Delete the files of a run, the configuration last, and nothing else that may lie in the folder."""
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     for pattern in RUN_FILES:
         for path in folder.glob(pattern):
             path.unlink()
-    for path in sorted((folder / "tensorboard").rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
 
 
 def read_json(path):
@@ -181,7 +180,7 @@ def epochs_of_batches(count, size, seed, first_epoch, last_epoch):
         rows = tf.reshape(order[: steps * size], (steps, size))
         step = epoch * steps + tf.range(steps, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices(
-            (rows, tf.stack([tf.fill(steps, np.int64(seed)), step], axis=1))
+            (rows, tf.stack([tf.fill([steps], np.int64(seed)), step], axis=1))
         )
 
     return tf.data.Dataset.range(first_epoch, last_epoch).flat_map(epoch_of)
@@ -274,6 +273,7 @@ def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, st
             initial_epoch=first_epoch,
             epochs=epochs,
             steps_per_epoch=steps,
+            shuffle=False,  # the dataset is shuffled
             verbose=0,
             callbacks=[
                 SeedEpoch(seed),
@@ -302,7 +302,7 @@ def keep_epochs(log, epochs):
 
 def shift_images(x, pixels, seed):
     """Move each image of a batch (B, H, W, C) by up to `pixels` along each axis, filling with 0."""
-    count, height, width, _ = x.shape if x.shape[0] is not None else tf.unstack(tf.shape(x))
+    count, height, width, _ = tf.unstack(tf.shape(x))
     offsets = tf.random.stateless_uniform((count, 2), seed, 0, 2 * pixels + 1, tf.int32)
     x = tf.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
     x = tf.gather(x, offsets[:, :1] + tf.range(height), axis=1, batch_dims=1)

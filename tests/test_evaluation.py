@@ -1,9 +1,9 @@
 import json
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from statistics import NormalDist
 
 from pssr_keras import PSSR, InputError, PixelSurgery, attacks, evaluation
 
@@ -35,13 +35,20 @@ def test_a_subset_gets_the_same_random_starts(toy_classifier, toy_images):
     attack = attacks.PGD(0.2, steps=1)
     whole = evaluation.craft(attack, toy_classifier, toy_images)
     rows = np.array([40, 3, 17])
-    np.testing.assert_allclose(evaluation.craft(attack, toy_classifier, toy_images.take(rows)), whole[rows], atol=1e-6)
+    np.testing.assert_allclose(
+        evaluation.craft(attack, toy_classifier, toy_images.take(rows)), whole[rows], atol=1e-6
+    )
 
 
 @pytest.fixture(scope="module")
 def record(toy_classifier, toy_extrapolator, toy_images):
-    judged = {"undefended": PSSR(toy_classifier, None), "PSSR": PSSR(toy_classifier, PixelSurgery(), toy_extrapolator)}
-    return evaluation.evaluate(toy_classifier, judged, toy_images, [attacks.FGSM(0.2), attacks.PGD("0.2")], seed=4)
+    judged = {
+        "undefended": PSSR(toy_classifier, None),
+        "PSSR": PSSR(toy_classifier, PixelSurgery(), toy_extrapolator),
+    }
+    return evaluation.evaluate(
+        toy_classifier, judged, toy_images, [attacks.FGSM(0.2), attacks.PGD("0.2")], seed=4
+    )
 
 
 def test_a_record_tells_everything_and_survives_json(record, toy_classifier, toy_images):
@@ -68,14 +75,27 @@ def test_cells_agree_with_a_count_by_hand(record, toy_classifier, toy_images):
 
 def test_the_table_names_threat_model_n_eps_seed_and_data(record):
     text = evaluation.table(record)
-    for part in ("undefended", "PSSR", "benign", "fgsm", "pgd", "n = 64", "eps 0.2", "seed 4", "toy bands", "oblivious"):
+    for part in (
+        "undefended",
+        "PSSR",
+        "benign",
+        "fgsm",
+        "pgd",
+        "n = 64",
+        "eps 0.2",
+        "seed 4",
+        "toy bands",
+        "oblivious",
+    ):
         assert part in text
 
 
 def test_label_leaking_is_reported():
     cells = {"benign": {"accuracy": 0.9}, "fgsm": {"accuracy": 0.95}, "pgd": {"accuracy": 0.85}}
     assert evaluation.label_leaks(cells) == ["fgsm"]
-    assert "more accurate under fgsm than on benign images" in evaluation.remarks({"cells": {"PSSR": cells}})[0]
+    assert (
+        "more accurate under fgsm than on benign images" in evaluation.remarks({"cells": {"PSSR": cells}})[0]
+    )
     cells["fgsm"]["accuracy"] = 0.9
     assert evaluation.remarks({"cells": {"PSSR": cells}}) == []
 

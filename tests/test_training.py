@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import keras
 import numpy as np
@@ -182,7 +181,7 @@ def test_overwriting_deletes_the_files_of_the_run_only(tmp_path):
         (folder / name).write_text("old")
     (folder / "tensorboard" / "cae").mkdir(parents=True)
     training.prepare_folder(folder, tiny(seed=3), overwrite=True)
-    assert {path.name for path in folder.iterdir()} == {"config.json", "notes.txt", "tensorboard"}
+    assert {path.name for path in folder.iterdir()} == {"config.json", "notes.txt"}
     assert json.loads((folder / "config.json").read_text())["seed"] == 3
 
 
@@ -237,17 +236,23 @@ def test_more_images_than_the_split_has_are_refused(n, bundled_test):
 
 
 def test_every_epoch_is_another_permutation_and_a_later_start_continues_it():
-    whole = [rows.numpy() for rows, _ in training.epochs_of_batches(10, 5, seed=3, first_epoch=0, last_epoch=3)]
+    whole = [
+        rows.numpy() for rows, _ in training.epochs_of_batches(10, 5, seed=3, first_epoch=0, last_epoch=3)
+    ]
     epochs = np.concatenate(whole).reshape(3, 10)
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
-    later = [rows.numpy() for rows, _ in training.epochs_of_batches(10, 5, seed=3, first_epoch=1, last_epoch=3)]
+    later = [
+        rows.numpy() for rows, _ in training.epochs_of_batches(10, 5, seed=3, first_epoch=1, last_epoch=3)
+    ]
     np.testing.assert_array_equal(later, whole[2:])
 
 
 def test_pairs_match_and_their_shares_are_those_asked_for(toy_images):
     # a version v of image i is marked by the constant v + i / 100
-    versions = np.concatenate([np.full_like(toy_images.x, v) + toy_images.indices[:, None, None, None] / 100 for v in range(3)])
+    versions = np.concatenate(
+        [np.full_like(toy_images.x, v) + toy_images.indices[:, None, None, None] / 100 for v in range(3)]
+    )
     experiment = tiny(benign_share=0.5, cae_epochs=100)
     dataset = training.pairs_dataset(experiment, versions.astype(np.float32), toy_images, 3, 16)(0)
     counts = np.zeros(3)

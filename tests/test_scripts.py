@@ -1,0 +1,170 @@
+import importlib.util
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from pssr_keras import data, pretrained
+
+SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
+
+
+def script(name):
+    """The script as a module; its `main` takes the arguments and returns the exit status."""
+    specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def refused(capsys):
+    """Function: run a script that must end with one clear line on stderr and status 2."""
+
+    def run(name, *arguments):
+        status = script(name).main([str(argument) for argument in arguments])
+        error = capsys.readouterr().err
+        assert status == 2
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
+TRAIN_MISTAKES = [
+    (["--dataset", "fashion"], "unknown data set 'fashion', expected one of mnist"),
+    (["--dataset", "mnist", "--preset", "huge"], "unknown preset 'huge', expected one of smoke, cpu, paper"),
+    (["--dataset", "mnist", "--source", "web"], "unknown source 'web'"),
+    (["--dataset", "mnist", "--eps", "-0.1"], "eps is '-0.1'"),
+    (["--dataset", "mnist", "--eps", "1.5"], "eps is '1.5'"),
+    (["--dataset", "mnist", "--eps", "much"], "eps is 'much', expected a number such as 0.3 or 8/255"),
+    (["--dataset", "mnist", "--eps", "nan"], "eps is 'nan'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), TRAIN_MISTAKES)
+def test_train_refuses(arguments, message, refused, tmp_path):
+    assert message in refused("train", *arguments, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_refuses_a_file_as_its_folder(refused, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    arguments = ("--dataset", "mnist", "--preset", "smoke", "--source", "bundled", "--out", tmp_path / "file")
+    assert "is a file, expected a folder" in refused("train", *arguments)
+
+
+def test_train_refuses_a_foreign_classifier(refused, tmp_path):
+    (tmp_path / "foreign.keras").write_bytes(b"PK\x03\x04 something else")
+    arguments = ("--dataset", "mnist", "--preset", "smoke", "--source", "bundled", "--out", tmp_path / "run")
+    error = refused("train", *arguments, "--classifier", tmp_path / "foreign.keras")
+    assert "foreign.keras is not a whole Keras model" in error
+    assert "none.keras cannot be read" in refused(
+        "train", *arguments, "--classifier", tmp_path / "none.keras"
+    )
+
+
+EVALUATE_MISTAKES = [
+    (["--attacks", "pdg"], "unknown attack 'pdg', expected one of fgsm"),
+    (["--eps", "9/8"], "eps is '9/8'"),
+    (["--n", "1001"], "n is 1,001, expected 1 to 1,000"),
+    (["--n", "0"], "n is 0"),
+    (["--batch-size", "0"], "batch size is 0"),
+    (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of mnist"),
+    (["--run", "nowhere"], "nowhere holds no trained PSSR"),
+    (["--images", "none.npz"], "none.npz is no .npz file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), EVALUATE_MISTAKES)
+def test_evaluate_refuses(arguments, message, refused):
+    assert message in refused("evaluate", "--source", "bundled", *arguments)
+
+
+def good_images():
+    images = data.load("mnist", "test", source="bundled").take(slice(0, 20))
+    return images.x, images.y
+
+
+BAD_IMAGES = {
+    "NaN": lambda x, y: (x * np.float32("nan"), y),
+    "expected [0, 1]: rescale": lambda x, y: (x * 255, y),
+    "uint8, expected float32 in [0, 1]: divide by 255": lambda x, y: ((x * 255).astype(np.uint8), y),
+    "expected (28, 28, 1): the channels are first": lambda x, y: (x.transpose(0, 3, 1, 2), y),
+    "expected (images, height, width, channels)": lambda x, y: (x[..., 0], y),
+    "labels range from 10 to 19, expected 0 to 9": lambda x, y: (x, np.arange(10, 30) % 10 + 10),
+    "one for each image": lambda x, y: (x, y[1:]),
+}
+
+
+@pytest.mark.parametrize("message", BAD_IMAGES)
+def test_evaluate_refuses_bad_images(message, refused, tmp_path):
+    x, y = BAD_IMAGES[message](*good_images())
+    np.savez(tmp_path / "own.npz", images=x, labels=y)
+    assert message in refused("evaluate", "--images", tmp_path / "own.npz")
+
+
+def test_evaluate_refuses_an_output_it_could_not_write(refused, tmp_path):
+    (tmp_path / "there.json").write_text("mine")
+    assert "exists: choose another --out" in refused("evaluate", "--out", tmp_path / "there.json")
+    assert (tmp_path / "there.json").read_text() == "mine"
+    assert "is a folder" in refused("evaluate", "--out", tmp_path)
+    assert "cannot be written" in refused("evaluate", "--out", tmp_path / "no" / "folder.json")
+
+
+def test_evaluate_measures_the_shipped_weights_on_own_images(tmp_path, capsys):
+    x, y = good_images()
+    np.savez(tmp_path / "own.npz", images=x, labels=y)
+    arguments = [
+        "--images",
+        tmp_path / "own.npz",
+        "--attacks",
+        "fgsm",
+        "--n",
+        12,
+        "--out",
+        tmp_path / "record.json",
+    ]
+    assert script("evaluate").main(list(map(str, arguments))) == 0
+    output = capsys.readouterr().out
+    assert "n = 12" in output
+    assert "oblivious: crafted on the classifier alone" in output
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["weights_from"] == "shipped mnist"
+    assert len(record["cells"]["PSSR"]["fgsm"]["correct"]) == 12
+
+
+def test_a_truncated_file_of_shipped_weights_is_refused(monkeypatch, tmp_path, refused):
+    for path in pretrained.FOLDER.iterdir():
+        content = path.read_bytes()
+        (tmp_path / path.name).write_bytes(content[:5000] if path.suffix == ".keras" else content)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    assert "reinstall the package" in refused("evaluate", "--source", "bundled")
+
+
+@pytest.mark.slow
+def test_smoke_preset_from_the_shell_interrupted_and_continued(tmp_path):
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--dataset", "mnist", "--preset", "smoke"]
+    command += ["--source", "bundled", "--out", str(tmp_path / "run")]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "classifier.keras").exists():
+        assert first.poll() is None
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    _, error = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert error.strip().endswith("the same command goes on from here")
+    second = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert second.returncode == 0, second.stderr[-2000:]
+    assert "training lenet5" not in second.stdout
+    assert "threat model oblivious" in second.stdout
+    third = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert third.stdout.splitlines()[-3:] == second.stdout.splitlines()[-3:]
+    assert "crafting" not in third.stdout
