@@ -43,7 +43,8 @@ class DepthToSpace(layers.Layer):
 
 def _convolutions(x, channels, count=2):
     for _ in range(count):
-        x = layers.Conv2D(channels, 3, padding="same", activation="relu")(x)
+        x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
     return x
 
 

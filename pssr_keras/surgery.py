@@ -6,7 +6,9 @@ The paper leaves four things open. Each reading is a named option of `PixelSurge
                "magnitude" |S| (saliency as Simonyan et al. 2013 use it), or "signed" S as eq. 3 has it
     channels   one mask per pixel: "max" or "sum" over the channels; or one per channel: "each"
     threshold  the mean of eq. 6: "image", the mean of this image's scores (eq. 6 writes it as a
-               function of x), or "dataset", a constant (section 4.5: it "can be pre-computed")
+               function of x), or "dataset", a constant (section 4.5: it "can be pre-computed").
+               With a constant the factor p (1 - p) of the probability's gradient does not cancel: an
+               image that the classifier is sure of, right or wrong, then loses hardly a pixel
     flat       what eq. 4's ">=" does to a map of zeros, where 0 >= 0 would remove every pixel:
                "keep" all pixels, or "remove" them as the equation says to the letter
 """
@@ -40,26 +42,33 @@ def log_odds(logits, classes):
     return chosen - tf.reduce_logsumexp(others, axis=-1)
 
 
-def saliency(classifier, x):
+def saliency(classifier, x, of="log_odds"):
     """Equation 3: the gradient of the predicted class's score with respect to the image.
 
     The paper differentiates the probability p. We differentiate its log-odds l: as
     dp/dx = p (1 - p) dl/dx, and p (1 - p) is one positive number per image, both maps exceed alpha
     times their own mean at the same pixels, but in float32 p saturates and p (1 - p) rounds to 0.
+    Where images are compared with each other that factor matters: "probability" multiplies by it, as
+    sigmoid(l) sigmoid(-l), which does not saturate.
 
     Args:
         classifier: callable, images (B, H, W, C) -> logits (B, K).
         x: images (B, H, W, C), float32 in [0, 1].
+        of: what is differentiated, "log_odds" or "probability".
 
     Returns:
-        S (B, H, W, C), the gradient of the log-odds of the predicted class.
+        S (B, H, W, C).
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         logits = classifier(x)
         predicted = tf.argmax(tf.stop_gradient(logits), axis=-1)
         score = log_odds(logits, predicted)
-    return tape.gradient(score, x)
+    gradient = tape.gradient(score, x)
+    if of == "log_odds":
+        return gradient
+    slope = tf.exp(tf.math.log_sigmoid(score) + tf.math.log_sigmoid(-score))
+    return gradient * slope[:, None, None, None]
 
 
 def pixel_scores(gradient, score="magnitude", channels="max"):
@@ -135,7 +144,8 @@ class PixelSurgery:
 
     def scores(self, classifier, x):
         """The score of each pixel, (B, H, W, 1), or (B, H, W, C) for channels "each"."""
-        return pixel_scores(saliency(classifier, x), self.score, self.channels)
+        of = "log_odds" if self.threshold == "image" else "probability"
+        return pixel_scores(saliency(classifier, x, of), self.score, self.channels)
 
     def masks(self, classifier, x):
         """Equations 3 to 6: the salient and the trivial mask of images x (B, H, W, C)."""
@@ -151,12 +161,15 @@ class PixelSurgery:
         salient = salient_mask(scores, self.alpha * mean, self.flat)
         return salient, trivial_mask(salient)
 
-    def fit_mean(self, classifier, x, batch_size=500):
-        """This surgery with `dataset_mean` set to the mean score over images x (N, H, W, C)."""
-        scores = tf.function(lambda batch: self.scores(classifier, batch))
-        batches = [x[start : start + batch_size] for start in range(0, len(x), batch_size)]
-        total = sum(float(tf.reduce_mean(scores(tf.constant(batch)))) * len(batch) for batch in batches)
-        return dataclasses.replace(self, dataset_mean=total / len(x))
+    def fit_mean(self, classifier, versions, batch_size=500):
+        """This surgery with `dataset_mean` set to the mean score over several arrays of images."""
+        scores = tf.function(lambda batch: self.scores(classifier, batch), reduce_retracing=True)
+        total = count = 0.0
+        for x in versions:
+            for start in range(0, len(x), batch_size):
+                batch = scores(tf.constant(x[start : start + batch_size])).numpy()
+                total, count = total + batch.sum(dtype="float64"), count + batch.size
+        return dataclasses.replace(self, dataset_mean=float(total / count))
 
     def remove(self, classifier, x):
         """The trivial component x_t = x M_t of images x (B, H, W, C): the first stage of PSSR."""

@@ -55,6 +55,7 @@ def run(config, folder, data_dir=None, classifier_file=None, overwrite=False):
 
     train, validation, test = load_splits(config, data_dir)
     classifier = train_classifier(config, folder, train, validation, classifier_file)
+    train = augment(train, config.cae_copies, config.cae_shift, config.seed)
     pssr = train_pssr(config, folder, classifier, train, validation)
     record = evaluate_run(config, pssr, test)
     write_json(finished, record)
@@ -376,6 +377,27 @@ def check_classifier(classifier, images):
     check_logits(classifier.predict(images.x[:100], verbose=0))
 
 
+def augment(images, copies, pixels, seed):
+    """The images, and `copies` - 1 further copies of them, each image moved by up to `pixels`.
+
+    A moved image has another saliency map and other perturbations, so it loses other pixels: it shows E
+    another case to restore.
+    """
+    moved = [images.x]
+    for copy in range(1, copies):
+        rows = evaluation.batches(len(images), 10_000)
+        seeds = [tf.constant([seed, copy * len(images) + part.start], tf.int64) for part in rows]
+        moved += [
+            shift_images(images.x[part], pixels, key).numpy() for part, key in zip(rows, seeds, strict=True)
+        ]
+    return dataclasses.replace(
+        images,
+        x=np.concatenate(moved),
+        y=np.tile(images.y, copies),
+        indices=np.arange(copies * len(images)),
+    )
+
+
 # --- stage 2: adversarial pairs ------------------------------------------------------------------
 
 
@@ -406,10 +428,10 @@ def remove_salient_pixels(surgery, classifier, x, batch_size):
 # --- stage 3: the CAE ----------------------------------------------------------------------------
 
 
-def make_surgery(config, classifier, images):
-    """The pixel surgery of an experiment; a mean over the data set is that of clean training images."""
+def make_surgery(config, classifier, versions):
+    """The pixel surgery of an experiment; a mean over the data set is that of all training versions."""
     surgery = PixelSurgery(config.alpha, config.score, config.channels, config.threshold, config.flat)
-    return surgery.fit_mean(classifier, images.x) if config.threshold == "dataset" else surgery
+    return surgery.fit_mean(classifier, versions) if config.threshold == "dataset" else surgery
 
 
 def train_pssr(config, folder, classifier, train, validation):
@@ -417,9 +439,9 @@ def train_pssr(config, folder, classifier, train, validation):
     finished = folder / "pssr.keras"
     if finished.is_file():
         return load_model(finished)
-    surgery = make_surgery(config, classifier, train)
     crafted = adversarial_images(config, folder, classifier, train)
     versions = [train.x, *crafted.values()]
+    surgery = make_surgery(config, classifier, versions)
     x_t = np.concatenate([remove_salient_pixels(surgery, classifier, x, config.batch_size) for x in versions])
 
     keras.utils.set_random_seed(config.seed)

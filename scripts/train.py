@@ -17,7 +17,8 @@ from pssr_keras import attacks, command_line, config, data, evaluation, training
 
 
 def train(arguments):
-    changes = {"seed": arguments.seed, "exclude_bundled": arguments.exclude_bundled}
+    changes = config.parse_changes(arguments.set)
+    changes |= {"seed": arguments.seed, "exclude_bundled": arguments.exclude_bundled}
     if arguments.eps is not None:
         changes["eps"] = attacks.parse_eps(arguments.eps)
     config.experiment(arguments.dataset, arguments.preset)  # unknown names, before anything is downloaded
@@ -46,6 +47,7 @@ def main(argv=None):
     add("--seed", type=int, default=0)
     add("--eps", default=None, help="attack budget, such as 0.3 or 8/255")
     add("--classifier", metavar="FILE", help="a .keras file of your own classifier, instead of training one")
+    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change fields of config.Experiment")
     add("--exclude-bundled", action="store_true", help="mnist: leave out the 5,000 bundled images")
     add("--overwrite", action="store_true", help="delete what an earlier run left in the folder")
     arguments = parser.parse_args(argv)

@@ -76,3 +76,19 @@ def test_no_pickle_and_no_path_of_a_machine():
         text = path.read_text()
         assert "import pickle" not in text
         assert "allow_pickle=True" not in text
+
+
+def test_settings_are_parsed_by_their_type_and_checked():
+    changes = config.parse_changes(
+        ["cae_epochs=5", "dropout=0.1", "score=signed", "saturating=false", "test_limit=9"]
+    )
+    assert changes == {
+        "cae_epochs": 5,
+        "dropout": 0.1,
+        "score": "signed",
+        "saturating": False,
+        "test_limit": 9,
+    }
+    for setting in ("epochs=5", "cae_epochs", "cae_epochs=many", "saturating=perhaps", "dataset=cifar10"):
+        with pytest.raises(InputError, match=setting.split("=")[0]):
+            config.parse_changes([setting])

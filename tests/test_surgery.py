@@ -87,11 +87,22 @@ def test_signed_and_magnitude_differ(toy_classifier, toy_images):
 
 
 def test_dataset_threshold_is_the_mean_over_all_images(toy_classifier, toy_images):
-    fitted = PixelSurgery(threshold="dataset").fit_mean(toy_classifier, toy_images.x, batch_size=24)
+    fitted = PixelSurgery(threshold="dataset").fit_mean(
+        toy_classifier, [toy_images.x[:40], toy_images.x[40:]], batch_size=24
+    )
     scores = fitted.scores(toy_classifier, tf.constant(toy_images.x))
     assert fitted.dataset_mean == pytest.approx(float(tf.reduce_mean(scores)), rel=1e-5)
     salient, _ = fitted.masks(toy_classifier, tf.constant(toy_images.x))
     np.testing.assert_array_equal(salient, tf.cast(scores >= 1.5 * fitted.dataset_mean, tf.float32))
+
+
+def test_probability_saliency_is_the_gradient_of_the_probability():
+    weights = np.random.default_rng(0).normal(size=(16, 3))
+    model, x = linear(weights), tf.constant(np.random.default_rng(1).uniform(size=(5, 4, 4, 1)))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        top = tf.reduce_max(tf.nn.softmax(model(x)), axis=1)
+    np.testing.assert_allclose(surgery.saliency(model, x, of="probability"), tape.gradient(top, x), rtol=1e-9)
 
 
 def test_dataset_threshold_without_a_mean_is_refused(toy_classifier, toy_images):

@@ -55,10 +55,8 @@ def assert_same_run(folder, other):
 def test_a_run_leaves_its_results_and_nothing_else(finished):
     folder, record = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == {
-        "config.json", "classifier.keras", "pssr.keras", "evaluation.json", "classifier_log.csv", "cae_log.csv",
-        "tensorboard",
-    }  # fmt: skip
+    results = {"config.json", "classifier.keras", "pssr.keras", "evaluation.json"}
+    assert names == results | {"classifier_log.csv", "cae_log.csv", "tensorboard"}
     assert list(record["cells"]) == ["undefended", "+PS", "+CAE", "PSSR"]
     assert record["configuration"]["seed"] == 0
     assert "bundled" in record["data"]
@@ -272,6 +270,22 @@ def test_shifts_move_whole_images_within_their_bounds():
     assert (shifted.sum(axis=(1, 2, 3)) == 1).all()
     _, rows, columns, _ = np.nonzero(shifted)
     assert set(rows) == set(columns) == {2, 3, 4, 5, 6}
+
+
+def test_augmented_copies_are_moved_and_keep_their_labels(toy_images):
+    augmented = training.augment(toy_images, 3, 1, seed=0)
+    assert len(augmented) == 3 * 64
+    np.testing.assert_array_equal(augmented.x[:64], toy_images.x)
+    np.testing.assert_array_equal(augmented.y, np.tile(toy_images.y, 3))
+    assert len(set(augmented.indices)) == 3 * 64
+    for i in range(3 * 64):
+        candidates = [
+            np.pad(toy_images.x[i % 64], ((1, 1), (1, 1), (0, 0)))[row : row + 8, column : column + 8]
+            for row in range(3)
+            for column in range(3)
+        ]
+        assert any(np.array_equal(augmented.x[i], candidate) for candidate in candidates)
+    assert not np.array_equal(augmented.x[64:128], augmented.x[128:])
 
 
 def test_learning_rate_warms_up_and_ends_at_zero():
