@@ -1,5 +1,9 @@
 """Pixel Surgery and Semantic Regeneration (PSSR): adversarial purification in Keras 3."""
 
+from .startup import start_tensorflow
+
+start_tensorflow()
+
 from . import attacks
 from .cae import CAE
 from .config import experiment

@@ -11,7 +11,7 @@ only through the losses and the discriminator.
 
 import keras
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from . import losses
 from .inputs import InputError
@@ -99,7 +99,7 @@ def discriminator(input_shape, channels=32):
     x = SpaceToDepth()(layers.Concatenate()([trivial, judged]))
     for factor in (1, 2):
         x = layers.Conv2D(factor * channels, 3, strides=2, padding="same")(x)
-        x = layers.LeakyReLU(0.2)(x)
+        x = ops.maximum(x, 0.2 * x)  # a leaky ReLU, whose own layer upsets TensorFlow's graph optimizer
     return keras.Model([trivial, judged], layers.Dense(1)(layers.Flatten()(x)), name="discriminator")
 
 
@@ -133,7 +133,7 @@ class CAE(keras.Model):
         lambda_pixel=1.0,
         lambda_r_drop=0.5,
         saturating=True,
-        pixel_reduction="mean",
+        pixel_reduction="sum",
         **kwargs,
     ):
         super().__init__(**kwargs)

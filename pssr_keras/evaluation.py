@@ -105,8 +105,9 @@ class Progress:
                 total, interval=0.2 if sys.stdout.isatty() else 20, unit_name=unit_name
             )
 
-    def update(self, done, values=None):
+    def update(self, done, values=()):
         if self.bar is not None:
+            self.bar.stateful_metrics.update(name for name, _ in values)  # shown as they are, not averaged
             self.bar.update(done, values)
 
 

@@ -6,11 +6,11 @@ repeated; a stage that was interrupted goes on from its last epoch. All randomne
 
     config.json                the experiment and the hash of a classifier that was brought along
     classifier.keras           stage 1
-    adversarial-<attack>.npy   stage 2, deleted when stage 3 is finished
+    adversarial-<attack>.npy   stage 2, deleted at the end
     pssr.keras                 stage 3
     evaluation.json            stage 4
     *_log.csv, tensorboard/    losses and accuracies of each epoch
-    checkpoint-*.weights.h5    the state of an unfinished stage
+    checkpoint-*.weights.h5    the state of a stage, deleted at the end
 """
 
 import csv
@@ -58,6 +58,9 @@ def run(config, folder, data_dir=None, classifier_file=None, overwrite=False):
     train = augment(train, config.cae_copies, config.cae_shift, config.seed)
     pssr = train_pssr(config, folder, classifier, train, validation)
     record = evaluate_run(config, pssr, test)
+    for pattern in INTERMEDIATE_FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
     write_json(finished, record)
     return record
 
@@ -99,7 +102,15 @@ def prepare_folder(folder, config, classifier_file=None, overwrite=False):
     return folder
 
 
-RUN_FILES = ("*.keras", "*.npy", "*.weights.h5", "*_log.csv", "evaluation.json", "*.partial*", "config.json")
+INTERMEDIATE_FILES = ("adversarial-*.npy", "checkpoint-*.weights.h5", "*.partial*")
+RUN_FILES = (
+    *INTERMEDIATE_FILES,
+    "classifier.keras",
+    "pssr.keras",
+    "*_log.csv",
+    "evaluation.json",
+    "config.json",
+)
 
 
 def remove_run(folder):
@@ -285,7 +296,6 @@ def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, st
                 Checkpoint(checkpoint),
             ],
         )
-    return checkpoint
 
 
 def keep_epochs(log, epochs):
@@ -345,7 +355,7 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
         batches = epochs_of_batches(len(train), size, config.seed, first_epoch, config.classifier_epochs)
         return batches.map(batch, tf.data.AUTOTUNE)
 
-    checkpoint = fit(
+    fit(
         classifier,
         optimizer,
         make_dataset,
@@ -359,7 +369,6 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
     flags = evaluation.correct(classifier, validation.x, validation.y)
     print(f"\nvalidation accuracy of {config.classifier}: {100 * flags.mean():.2f}% of {len(flags):,} images")
     write_atomically(finished, classifier.save)
-    checkpoint.unlink()
     return classifier
 
 
@@ -454,7 +463,7 @@ def train_pssr(config, folder, classifier, train, validation):
         keras.optimizers.Adam(learning_rate(config.discriminator_learning_rate, **schedule), beta_1=0.5),
     )
     make_dataset = pairs_dataset(config, x_t, train, len(versions), size)
-    checkpoint = fit(
+    fit(
         model,
         model.extrapolator_optimizer,
         make_dataset,
@@ -469,9 +478,6 @@ def train_pssr(config, folder, classifier, train, validation):
     flags = evaluation.correct(pssr, validation.x, validation.y)
     print(f"\nvalidation accuracy of the PSSR: {100 * flags.mean():.2f}% of {len(flags):,} benign images")
     write_atomically(finished, pssr.save)
-    checkpoint.unlink()
-    for name in crafted:
-        (folder / f"adversarial-{name}.npy").unlink()
     return pssr
 
 

@@ -13,8 +13,6 @@ import os
 import pathlib
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
 import numpy as np
 
 from pssr_keras import attacks, command_line, data, evaluation, inputs, pretrained, training

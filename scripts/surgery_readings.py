@@ -13,11 +13,8 @@ with --runs. Results go to results/mnist/surgery_readings.json and .md.
 
 import argparse
 import itertools
-import os
 import pathlib
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 import numpy as np
 import tensorflow as tf

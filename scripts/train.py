@@ -7,11 +7,8 @@ The same command continues a run that was interrupted, and prints the table of o
 """
 
 import argparse
-import os
 import pathlib
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 from pssr_keras import attacks, command_line, config, data, evaluation, training
 

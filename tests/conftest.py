@@ -1,9 +1,5 @@
 """Small models and images on which every idea of the package can be tested in milliseconds."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
 import numpy as np
 import pytest

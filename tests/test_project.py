@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pssr_keras"
 
 # A module may import those that come before it.
 ORDER = [
-    ["inputs"],
+    ["inputs", "startup"],
     ["config", "data", "classifiers", "losses", "attacks"],
     ["surgery"],
     ["cae"],

@@ -1,0 +1,18 @@
+import subprocess
+import sys
+
+
+def test_importing_the_package_prints_nothing():
+    done = subprocess.run([sys.executable, "-c", "import pssr_keras"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_an_import_raises_is_still_shown():
+    program = "import sys; sys.modules['tensorflow'] = None; del sys.modules['tensorflow']\n"
+    program += "sys.meta_path.insert(0, type('Finder', (), {'find_spec': staticmethod(fail)}))"
+    failing = "def fail(name, *_):\n    if name == 'tensorflow': raise ImportError('no TensorFlow here')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{failing}{program}\nimport pssr_keras"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("ImportError: no TensorFlow here")
