@@ -42,7 +42,7 @@ class Experiment:
 
     # Pixel surgery
     alpha: float = 1.5  # paper, section 4.5
-    score: str = "magnitude"  # ours, by the evidence in results/mnist/surgery_readings.md
+    score: str = "magnitude"  # ours, because of the evidence in results/mnist/surgery_readings.md
     channels: str = "max"  # ours, because a pixel is salient if any of its channels is
     threshold: str = "image"  # paper, eq. 6, where the mean is a function of the image
     flat: str = "keep"  # ours, because removing every pixel of a flat map leaves no image
