@@ -11,6 +11,31 @@ from keras import layers, ops
 PACKAGE = "pssr_keras"
 
 
+@tf.custom_gradient
+def relu_of_largest_phase(x, bias):
+    """relu(bias + the largest of four groups of channels): (B, H, W, 4F), (F,) -> (B, H, W, F).
+
+    The gradient goes to the first largest phase, as in max-pooling. It is written out because it then
+    multiplies by masks of 0 and 1, which takes half the time of the selections that TensorFlow derives.
+    """
+    first, second, third, fourth = tf.split(x, 4, axis=-1)
+    upper, lower = tf.maximum(first, second), tf.maximum(third, fourth)
+    output = tf.nn.relu(tf.maximum(upper, lower) + bias)
+
+    def gradient(upstream):
+        def where(condition, values):
+            return values * tf.cast(condition, values.dtype)
+
+        total = where(output > 0, upstream)
+        in_upper = where(upper >= lower, total)
+        in_lower = total - in_upper
+        in_first, in_third = where(first >= second, in_upper), where(third >= fourth, in_lower)
+        phases = [in_first, in_upper - in_first, in_third, in_lower - in_third]
+        return tf.concat(phases, axis=-1), tf.reduce_sum(total, axis=(0, 1, 2))
+
+    return output, gradient
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
 class ConvReLUMaxPool2D(layers.Layer):
     """A 5x5 convolution, ReLU and 2x2 max-pooling, computed exactly at half the resolution.
@@ -65,9 +90,7 @@ class ConvReLUMaxPool2D(layers.Layer):
     def call(self, x):
         x = tf.nn.space_to_depth(x, 2)
         x = ops.conv(x, self.half_resolution_kernel(), padding=self.padding)
-        first, second, third, fourth = ops.split(x, 4, axis=-1)
-        x = ops.maximum(ops.maximum(first, second), ops.maximum(third, fourth))
-        return ops.relu(x + self.bias)
+        return relu_of_largest_phase(x, tf.convert_to_tensor(self.bias))
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape

@@ -7,7 +7,7 @@ same preset takes proportionally less time.
 
 import dataclasses
 
-from .inputs import InputError
+from .inputs import InputError, check_seed
 
 PRESET_NAMES = ("smoke", "cpu", "paper")
 
@@ -68,6 +68,18 @@ class Experiment:
     warmup_steps: int = 200  # ours, because the first steps at full rate can blank every image
 
     batch_size: int = 500  # ours, because attacks and evaluation are fastest there
+
+    def __post_init__(self):
+        check_seed(self.seed)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and not value >= 0:
+                raise InputError(f"{field.name} is {value}, expected a number >= 0")
+            if field.name.endswith(("epochs", "batch_size", "copies", "limit", "passes")) and value == 0:
+                raise InputError(f"{field.name} is 0, expected at least 1")
+        for name, limit in {"benign_share": 1, "dropout": 0.99}.items():
+            if getattr(self, name) > limit:
+                raise InputError(f"{name} is {getattr(self, name)}, expected 0 to {limit}")
 
 
 PRESETS = {

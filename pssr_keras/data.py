@@ -79,6 +79,10 @@ def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
         raise InputError(f"unknown split {split!r}, expected 'train' or 'test'")
     source = resolve_source(name, source, data_dir)
     if source == "bundled":
+        if exclude_bundled:
+            raise InputError(
+                "without the bundled images nothing is left of the bundled source: use --source tfds"
+            )
         return _bundled(split)
     images = _from_tfds(name, split, _folder(data_dir))
     if exclude_bundled and name == "mnist" and split == "train":
@@ -130,7 +134,13 @@ def resolve_source(name, source="auto", data_dir=None):
 
 
 def split_validation(images, size, seed):
-    """Set `size` images aside for validation: (training images, validation images)."""
+    """Set `size` images aside for validation: (training images, validation images).
+
+    Raises:
+        InputError: if that would leave nothing to train or to validate on.
+    """
+    if not 0 < size < len(images):
+        raise InputError(f"the validation size is {size:,}, expected 1 to {len(images) - 1:,}")
     order = np.random.default_rng(seed).permutation(len(images))
     return images.take(np.sort(order[size:])), images.take(np.sort(order[:size]))
 

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import scipy.stats
 
-from .inputs import InputError
+from .attacks.base import compiled_logits
+from .inputs import InputError, check_logits
 
 OBLIVIOUS = "oblivious: crafted on the classifier alone"
 PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "cleverhans", "numpy")
@@ -112,11 +113,18 @@ class Progress:
 
 
 def correct(model, x, y, batch_size=500):
-    """Which images the model classifies correctly: (N,) bool."""
-    logits = model.predict(x, batch_size=min(batch_size, len(x)), verbose=0)
-    if not np.isfinite(logits).all():
-        raise InputError(f"the model {model.name} returns NaN or infinite logits: its accuracy means nothing")
-    return logits.argmax(axis=-1) == y
+    """Which images the model, images -> logits, classifies correctly: (N,) bool.
+
+    Raises:
+        InputError: if the model returns NaN, infinite values or probabilities.
+    """
+    batch_size = min(batch_size, len(x))
+    logits = compiled_logits(model)
+    parts = [
+        logits(pad(x[rows], batch_size)).numpy()[: rows.stop - rows.start]
+        for rows in batches(len(x), batch_size)
+    ]
+    return check_logits(np.concatenate(parts)).argmax(axis=-1) == y
 
 
 def measurement(flags):
@@ -136,7 +144,7 @@ def evaluate(
 
     Args:
         crafted_on: the model that the attacks see, images -> logits.
-        judged: {row name: Keras model}, whose answers count.
+        judged: {row name: model}, whose answers count.
         images: `data.Images`.
         attacks: attacks of `pssr_keras.attacks`.
         threat_model: what the attacker knows, in words, for the record.

@@ -75,12 +75,23 @@ def check_logits(logits):
     fails silently and the model looks robust.
 
     Raises:
-        InputError: if the rows are probabilities (in [0, 1], with sum 1), or contain NaN.
+        InputError: if the rows are probabilities (in [0, 1], with sum 1), or are not finite.
     """
     logits = np.asarray(logits)
-    if np.isnan(logits).any():
-        raise InputError("the model returns NaN: its robustness cannot be measured")
+    if not np.isfinite(logits).all():
+        raise InputError("the model returns NaN or infinite logits: its accuracy means nothing")
     sums_to_one = np.allclose(logits.sum(axis=-1), 1.0, atol=1e-4)
     if logits.size and logits.min() >= 0 and logits.max() <= 1 + 1e-5 and sums_to_one:
         raise InputError("the model returns probabilities, expected logits: remove its final softmax")
     return logits
+
+
+def check_seed(seed):
+    """Refuse a seed that TensorFlow's or numpy's generators would not take; return it.
+
+    Raises:
+        InputError: if it is not an integer from 0 to 2^31 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise InputError(f"seed is {seed!r}, expected an integer from 0 to {2**31 - 1}")
+    return seed

@@ -48,6 +48,10 @@ def run(config, folder, data_dir=None, classifier_file=None, overwrite=False):
         InputError: if the folder is a file, is not writable, or holds another configuration or a damaged
             file; if the classifier does not fit; if there are fewer images than asked for.
     """
+    make_attacks(
+        config, config.training_attacks + config.evaluation_attacks
+    )  # unknown names, before any work
+    unfitted_surgery(config)
     folder = prepare_folder(folder, config, classifier_file, overwrite)
     finished = folder / "evaluation.json"
     if finished.is_file():
@@ -149,7 +153,7 @@ def write_json(path, content):
 def load_model(path):
     """A `.keras` file, or an error that names it."""
     try:
-        return keras.saving.load_model(path)
+        return keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds of error for a damaged archive
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(
@@ -244,7 +248,7 @@ class TimeToGo(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         done = (self.epoch - self.first_epoch) * self.steps + batch + 1
-        self.progress.update(done, [(name, value) for name, value in logs.items()])
+        self.progress.update(done, list(logs.items()))
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -253,16 +257,14 @@ class TimeToGo(keras.callbacks.Callback):
 def learning_rate(peak, steps, warmup_steps):
     """A short linear warm-up to `peak`, then half a cosine down to 0."""
     warmup_steps = min(warmup_steps, steps // 10)
-    return (
-        keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warmup_steps), warmup_target=peak, warmup_steps=warmup_steps
-        )
-        if warmup_steps
-        else keras.optimizers.schedules.CosineDecay(peak, steps)
+    if warmup_steps == 0:
+        return keras.optimizers.schedules.CosineDecay(peak, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps
     )
 
 
-def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, steps, callbacks=()):
+def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, steps):
     """Train a compiled model for `epochs` of `steps`, from its last checkpoint if there is one.
 
     Args:
@@ -290,7 +292,6 @@ def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, st
             callbacks=[
                 SeedEpoch(seed),
                 TimeToGo(label, first_epoch, epochs, steps),
-                *callbacks,
                 keras.callbacks.CSVLogger(str(log), append=True),
                 keras.callbacks.TensorBoard(str(folder / "tensorboard" / name), write_graph=False),
                 Checkpoint(checkpoint),
@@ -410,37 +411,55 @@ def augment(images, copies, pixels, seed):
 # --- stage 2: adversarial pairs ------------------------------------------------------------------
 
 
+def make_attacks(config, names):
+    """The attacks of these names at the budget of an experiment."""
+    return [attacks.create(name, eps=config.eps) for name in names]
+
+
+CRAFTED_AT_ONCE = 20_000  # images in a file: what an interruption may cost
+
+
 def adversarial_images(config, folder, classifier, train):
-    """Stage 2: the training images under each training attack, {name: (N, H, W, C)}."""
-    crafted = {}
-    for name in config.training_attacks:
-        path = folder / f"adversarial-{name}.npy"
-        if not path.is_file():
-            attack = attacks.create(name, eps=config.eps)
-            label = f"crafting {name} on {len(train):,} training images"
-            x_adv = evaluation.craft(attack, classifier, train, config.seed, config.batch_size, label)
-            write_atomically(path, lambda partial, x_adv=x_adv: np.save(partial, x_adv))
-        crafted[name] = np.load(path, mmap_mode="r")
+    """Stage 2: the training images under each training attack, a list of (N, H, W, C)."""
+    crafted = []
+    for attack in make_attacks(config, config.training_attacks):
+        parts = evaluation.batches(len(train), CRAFTED_AT_ONCE)
+        paths = [folder / f"adversarial-{attack.name}-{rows.start}.npy" for rows in parts]
+        for path, rows in zip(paths, parts, strict=True):
+            if not path.is_file():
+                label = f"crafting {attack.name} on training images, {rows.stop:,} of {len(train):,}"
+                x_adv = evaluation.craft(
+                    attack, classifier, train.take(rows), config.seed, config.batch_size, label
+                )
+                write_atomically(path, lambda partial, x_adv=x_adv: np.save(partial, x_adv))
+        crafted.append(np.concatenate([read_array(path) for path in paths]))
     return crafted
 
 
-def remove_salient_pixels(surgery, classifier, x, batch_size):
-    """The trivial components of images x (N, H, W, C)."""
+def read_array(path):
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it to craft it again") from error
+
+
+def remove_salient_pixels(surgery, classifier, versions, batch_size):
+    """The trivial components of several arrays of images, one after the other: (sum of N, H, W, C)."""
     remove = tf.function(lambda batch: surgery.remove(lambda z: classifier(z, training=False), batch))
-    batch_size = min(batch_size, len(x))
-    x_t = np.empty(x.shape, np.float32)
-    for rows in evaluation.batches(len(x), batch_size):
-        x_t[rows] = remove(evaluation.pad(x[rows], batch_size))[: rows.stop - rows.start]
-    return x_t
+    parts = []
+    for x in versions:
+        size = min(batch_size, len(x))
+        for rows in evaluation.batches(len(x), size):
+            parts.append(remove(evaluation.pad(x[rows], size))[: rows.stop - rows.start])
+    return np.concatenate(parts)
 
 
 # --- stage 3: the CAE ----------------------------------------------------------------------------
 
 
-def make_surgery(config, classifier, versions):
-    """The pixel surgery of an experiment; a mean over the data set is that of all training versions."""
-    surgery = PixelSurgery(config.alpha, config.score, config.channels, config.threshold, config.flat)
-    return surgery.fit_mean(classifier, versions) if config.threshold == "dataset" else surgery
+def unfitted_surgery(config):
+    """The pixel surgery of an experiment, without the mean over the data set that it may need."""
+    return PixelSurgery(config.alpha, config.score, config.channels, config.threshold, config.flat)
 
 
 def train_pssr(config, folder, classifier, train, validation):
@@ -448,10 +467,10 @@ def train_pssr(config, folder, classifier, train, validation):
     finished = folder / "pssr.keras"
     if finished.is_file():
         return load_model(finished)
-    crafted = adversarial_images(config, folder, classifier, train)
-    versions = [train.x, *crafted.values()]
-    surgery = make_surgery(config, classifier, versions)
-    x_t = np.concatenate([remove_salient_pixels(surgery, classifier, x, config.batch_size) for x in versions])
+    versions = [train.x, *adversarial_images(config, folder, classifier, train)]
+    surgery = unfitted_surgery(config)
+    if surgery.threshold == "dataset":
+        surgery = surgery.fit_mean(classifier, versions)
 
     keras.utils.set_random_seed(config.seed)
     model = make_cae(config, classifier, train.x.shape[1:])
@@ -462,12 +481,15 @@ def train_pssr(config, folder, classifier, train, validation):
         keras.optimizers.Adam(learning_rate(config.extrapolator_learning_rate, **schedule)),
         keras.optimizers.Adam(learning_rate(config.discriminator_learning_rate, **schedule), beta_1=0.5),
     )
+    x_t = remove_salient_pixels(surgery, classifier, versions, config.batch_size)
     make_dataset = pairs_dataset(config, x_t, train, len(versions), size)
+    del x_t, versions  # the data set holds its own copy of what it needs
+    names = ", ".join(config.training_attacks)
     fit(
         model,
         model.extrapolator_optimizer,
         make_dataset,
-        label=f"training the CAE on {len(train):,} images, each benign or under {', '.join(crafted)}",
+        label=f"training the CAE on {len(train):,} images, each benign or under {names}",
         folder=folder,
         name="cae",
         seed=config.seed,
@@ -514,12 +536,11 @@ def pairs_dataset(config, x_t, train, versions, size):
     count = len(train)
     x_t, x, y = tf.constant(x_t), tf.constant(train.x), tf.constant(train.y)
 
+    attacked_share = (1 - config.benign_share) / max(1, versions - 1)
+    ends = np.cumsum([config.benign_share] + [attacked_share] * (versions - 1))[:-1].astype(np.float32)
+
     def batch(rows, seed):
-        draw = tf.random.stateless_uniform(tf.shape(rows), seed)
-        attacked = 1 + tf.cast(
-            (draw - config.benign_share) / (1 - config.benign_share) * (versions - 1), tf.int32
-        )
-        version = tf.where(draw < config.benign_share, 0, tf.minimum(attacked, versions - 1))
+        version = tf.searchsorted(ends, tf.random.stateless_uniform(tf.shape(rows), seed), side="right")
         return tf.gather(x_t, version * count + rows), tf.gather(x, rows), tf.gather(y, rows)
 
     def make_dataset(first_epoch):
@@ -544,7 +565,7 @@ def stages(pssr):
 
 def evaluate_run(config, pssr, test):
     """Stage 4: all rows under all evaluation attacks, with the whole configuration in the record."""
-    suite = [attacks.create(name, eps=config.eps) for name in config.evaluation_attacks]
+    suite = make_attacks(config, config.evaluation_attacks)
     start = time.perf_counter()
     record = evaluation.evaluate(
         pssr.classifier,

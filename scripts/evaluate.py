@@ -35,6 +35,7 @@ def evaluate(arguments):
         pssr = pretrained.load_pretrained(arguments.pretrained)
         weights = f"shipped {arguments.pretrained}"
 
+    inputs.check_seed(arguments.seed)
     eps = settings["eps"] if arguments.eps is None else arguments.eps
     suite = [attacks.create(name, eps=eps) for name in arguments.attacks]
     if arguments.batch_size < 1:
@@ -43,6 +44,14 @@ def evaluate(arguments):
         images = own_images(arguments.images, pssr)
     else:
         images = data.load(settings["dataset"], "test", arguments.source, arguments.data_dir)
+        if (
+            images.source.startswith("bundled")
+            and settings["source"] == "tfds"
+            and not settings["exclude_bundled"]
+        ):
+            raise inputs.InputError(
+                f"{weights} was trained on the bundled images too: evaluate it with --source tfds"
+            )
     images = training.first(images, arguments.n, "test")
 
     record = evaluation.evaluate(

@@ -46,6 +46,10 @@ TRAIN_MISTAKES = [
     (["--dataset", "mnist", "--eps", "1.5"], "eps is '1.5'"),
     (["--dataset", "mnist", "--eps", "much"], "eps is 'much', expected a number such as 0.3 or 8/255"),
     (["--dataset", "mnist", "--eps", "nan"], "eps is 'nan'"),
+    (["--dataset", "mnist", "--seed", "-1"], "seed is -1"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "training_attacks=pdg"], "unknown attack 'pdg'"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "score=loud"], "score is 'loud'"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "speed=9"], "unknown setting 'speed=9'"),
 ]
 
 
@@ -117,6 +121,16 @@ def test_evaluate_refuses_an_output_it_could_not_write(refused, tmp_path):
     assert (tmp_path / "there.json").read_text() == "mine"
     assert "is a folder" in refused("evaluate", "--out", tmp_path)
     assert "cannot be written" in refused("evaluate", "--out", tmp_path / "no" / "folder.json")
+
+
+def test_evaluate_refuses_to_test_a_run_on_its_training_images(refused, tmp_path):
+    pssr = pretrained.load_pretrained("mnist")
+    pssr.save(tmp_path / "pssr.keras")
+    settings = pretrained.model_card("mnist")["configuration"]
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "exclude_bundled": False}))
+    assert "was trained on the bundled images too" in refused(
+        "evaluate", "--run", tmp_path, "--source", "bundled"
+    )
 
 
 def test_evaluate_measures_the_shipped_weights_on_own_images(tmp_path, capsys):

@@ -56,9 +56,14 @@ def cross_entropy(labels, logits):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-def project(x_adv, x, eps):
-    """The nearest point to x_adv in the Linf ball of radius eps around x, then within [0, 1]."""
-    return tf.clip_by_value(tf.clip_by_value(x_adv, x - eps, x + eps), 0.0, 1.0)
+def ball(x, eps):
+    """Lower and upper bounds of the Linf ball of radius eps around images x, cut to [0, 1]."""
+    return tf.maximum(x - eps, 0.0), tf.minimum(x + eps, 1.0)
+
+
+def project(x_adv, bounds):
+    """The nearest point to x_adv within `bounds`; see `ball`."""
+    return tf.clip_by_value(x_adv, *bounds)
 
 
 def uniform_noise(seed, indices, shape):
@@ -127,7 +132,7 @@ class Attack:
         """
         input_shape = getattr(model, "input_shape", (None,))[1:] if isinstance(model, keras.Model) else None
         x = tf.constant(check_images(x, input_shape))
-        logits = check_logits(_logits(model)(x))
+        logits = check_logits(compiled_logits(model)(x))
         y = tf.constant(check_labels(y, len(x), logits.shape[-1]))
         indices = np.arange(len(x)) if indices is None else np.asarray(indices)
         noise = uniform_noise(seed, indices, x.shape[1:]) if self.randomized else tf.zeros((), x.dtype)
@@ -146,5 +151,6 @@ def _compiled(attack, model):
 
 
 @functools.lru_cache(maxsize=16)
-def _logits(model):
+def compiled_logits(model):
+    """The model as one traced function of images (B, H, W, C), in inference mode."""
     return tf.function(logits_function(model), autograph=False)

@@ -13,19 +13,15 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 
 from ..inputs import InputError
-from .base import Attack, cross_entropy, project, register
-
-PIXELS = {"clip_min": 0.0, "clip_max": 1.0}
+from .base import Attack, ball, cross_entropy, project, register
 
 
 def sign_step(logits, x, y, size, targeted):
-    """One step of `size` along the sign of the loss's gradient, clipped to [0, 1].
+    """One step of `size` along the sign of the loss's gradient, not yet projected.
 
     x + size * sign(dL/dx), with L the cross-entropy; towards the label y if `targeted`.
     """
-    return fast_gradient_method(
-        logits, x, size, np.inf, loss_fn=cross_entropy, y=y, targeted=targeted, **PIXELS
-    )
+    return fast_gradient_method(logits, x, size, np.inf, loss_fn=cross_entropy, y=y, targeted=targeted)
 
 
 @register("fgsm")
@@ -34,7 +30,7 @@ class FGSM(Attack):
     """Fast gradient sign method: one step of size eps. Source: Goodfellow et al. 2015."""
 
     def perturb(self, logits, x, y, noise):
-        return project(sign_step(logits, x, y, self.eps, self.targeted), x, self.eps)
+        return project(sign_step(logits, x, y, self.eps, self.targeted), ball(x, self.eps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +60,15 @@ class IterativeAttack(Attack):
             raise InputError(f"step_size is {self.step_size}, expected a number >= 0")
 
     def ascend(self, logits, start, x, y):
-        """`steps` projected sign steps from `start`."""
+        """`steps` projected sign steps from the projection of `start`."""
+
+        bounds = ball(x, self.eps)
 
         def step(i, x_adv):
             x_adv = sign_step(logits, x_adv, y, self.step_size, self.targeted)
-            return i + 1, project(x_adv, x, self.eps)
+            return i + 1, project(x_adv, bounds)
 
-        _, x_adv = tf.while_loop(lambda i, _: i < self.steps, step, (0, start))
+        _, x_adv = tf.while_loop(lambda i, _: i < self.steps, step, (0, project(start, bounds)))
         return x_adv
 
 
@@ -97,7 +95,7 @@ class PGD(IterativeAttack):
     randomized: typing.ClassVar[bool] = True
 
     def perturb(self, logits, x, y, noise):
-        return self.ascend(logits, project(x + self.eps * noise, x, self.eps), x, y)
+        return self.ascend(logits, x + self.eps * noise, x, y)
 
 
 @register("mim")
@@ -123,6 +121,7 @@ class MIM(IterativeAttack):
             targeted=self.targeted,
             decay_factor=self.momentum,
             sanity_checks=False,
-            **PIXELS,
+            clip_min=0.0,
+            clip_max=1.0,
         )
-        return project(x_adv, x, self.eps)
+        return project(x_adv, ball(x, self.eps))
