@@ -59,6 +59,7 @@ def saliency(classifier, x, of="log_odds"):
     Returns:
         S (B, H, W, C).
     """
+    x = tf.convert_to_tensor(x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         logits = classifier(x)

@@ -57,6 +57,10 @@ def test_the_clean_image_cannot_reach_the_extrapolator(pssr, toy_images):
         assert list(inspect.signature(method).parameters) == ["self", "x"]
 
 
+def test_stages_take_numpy_arrays_as_well(pssr, toy_images):
+    np.testing.assert_array_equal(pssr.purify(toy_images.x), pssr.purify(tf.constant(toy_images.x)))
+
+
 def test_predict_agrees_with_call(pssr, toy_images):
     np.testing.assert_allclose(pssr.predict(toy_images.x, verbose=0), pssr(toy_images.x), atol=1e-6)
 
