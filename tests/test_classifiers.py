@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from pssr_keras import classifiers
@@ -66,6 +67,45 @@ def test_half_resolution_layer_equals_convolution_relu_and_pooling(padding, chan
     plain.set_weights(weights)
     np.testing.assert_allclose(fast(x), plain(x), atol=2e-6)
     assert fast.compute_output_shape(x.shape) == tuple(plain(x).shape)
+
+
+def test_half_resolution_layer_has_the_gradients_of_max_pooling_ties_included():
+    keras.utils.set_random_seed(0)
+    fast = classifiers.ConvReLUMaxPool2D(6)
+    plain = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(6, 5, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+        ]
+    )
+    x = np.random.default_rng(0).uniform(0, 1, (4, 8, 8, 1)).astype(np.float32)
+    x[2:] = 0  # all four phases equal the bias
+    fast(x)
+    weights = [plain.get_weights()[0], np.full(6, 0.1, np.float32)]
+    upstream = tf.constant(np.random.default_rng(1).normal(size=(4, 4, 4, 6)).astype(np.float32))
+    gradients = []
+    for layer in (fast, plain):
+        layer.set_weights(weights)
+        images = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            output = tf.reduce_sum(layer(images) * upstream)
+        gradients.append(tape.gradient(output, [images, *layer.trainable_weights]))
+    for ours, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_half_resolution_layer_can_be_differentiated_twice():
+    layer = classifiers.ConvReLUMaxPool2D(3)
+    x = tf.constant(np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype(np.float32))
+    layer(x)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            value = tf.reduce_sum(layer(x) ** 2)
+        penalty = tf.reduce_sum(inner.gradient(value, x) ** 2)
+    assert float(tf.reduce_max(tf.abs(outer.gradient(penalty, layer.kernel)))) > 0
 
 
 def test_half_resolution_layer_refuses_odd_sizes_and_unknown_padding():

@@ -182,3 +182,10 @@ def test_smoke_preset_from_the_shell_interrupted_and_continued(tmp_path):
     third = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert third.stdout.splitlines()[-3:] == second.stdout.splitlines()[-3:]
     assert "crafting" not in third.stdout
+
+
+def test_the_readme_says_what_the_model_card_says():
+    readme = (SCRIPTS.parent / "README.md").read_text()
+    module = script("update_readme")
+    assert module.BEGIN in readme
+    assert module.updated(readme) == readme
