@@ -446,12 +446,15 @@ def read_array(path):
 def remove_salient_pixels(surgery, classifier, versions, batch_size):
     """The trivial components of several arrays of images, one after the other: (sum of N, H, W, C)."""
     remove = tf.function(lambda batch: surgery.remove(lambda z: classifier(z, training=False), batch))
-    parts = []
+    x_t = np.empty((sum(map(len, versions)), *versions[0].shape[1:]), np.float32)
+    start = 0
     for x in versions:
         size = min(batch_size, len(x))
         for rows in evaluation.batches(len(x), size):
-            parts.append(remove(evaluation.pad(x[rows], size))[: rows.stop - rows.start])
-    return np.concatenate(parts)
+            count = rows.stop - rows.start
+            x_t[start : start + count] = remove(evaluation.pad(x[rows], size))[:count]
+            start += count
+    return x_t
 
 
 # --- stage 3: the CAE ----------------------------------------------------------------------------
@@ -483,7 +486,7 @@ def train_pssr(config, folder, classifier, train, validation):
     )
     x_t = remove_salient_pixels(surgery, classifier, versions, config.batch_size)
     make_dataset = pairs_dataset(config, x_t, train, len(versions), size)
-    del x_t, versions  # the data set holds its own copy of what it needs
+    del versions  # as large as everything that is left
     names = ", ".join(config.training_attacks)
     fit(
         model,
@@ -534,14 +537,20 @@ def pairs_dataset(config, x_t, train, versions, size):
         Function, first epoch -> batches of all epochs from there on.
     """
     count = len(train)
-    x_t, x, y = tf.constant(x_t), tf.constant(train.x), tf.constant(train.y)
+
+    def pick(rows, version):
+        # Large arrays stay in numpy: as TensorFlow constants they would be in memory twice.
+        return x_t[version * count + rows], train.x[rows], train.y[rows]
 
     attacked_share = (1 - config.benign_share) / max(1, versions - 1)
     ends = np.cumsum([config.benign_share] + [attacked_share] * (versions - 1))[:-1].astype(np.float32)
 
     def batch(rows, seed):
-        version = tf.searchsorted(ends, tf.random.stateless_uniform(tf.shape(rows), seed), side="right")
-        return tf.gather(x_t, version * count + rows), tf.gather(x, rows), tf.gather(y, rows)
+        version = tf.searchsorted(ends, tf.random.stateless_uniform((size,), seed), side="right")
+        picked = tf.numpy_function(pick, (rows, version), (tf.float32, tf.float32, tf.int32), stateful=False)
+        image = train.x.shape[1:]
+        shapes = ((size, *image), (size, *image), (size,))
+        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(picked, shapes, strict=True))
 
     def make_dataset(first_epoch):
         batches = epochs_of_batches(count, size, config.seed, first_epoch, config.cae_epochs)
