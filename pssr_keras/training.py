@@ -332,9 +332,11 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
         write_atomically(finished, classifier.save)
         return classifier
 
+    def build():
+        return getattr(classifiers, config.classifier)(train.x.shape[1:], train.classes, config.width)
+
     keras.utils.set_random_seed(config.seed)
-    build = getattr(classifiers, config.classifier)
-    classifier = build(train.x.shape[1:], train.classes, config.width)
+    classifier = build()
     size = min(config.classifier_batch_size, len(train))
     steps = len(train) // size
     optimizer = keras.optimizers.Adam(
@@ -367,6 +369,8 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
         epochs=config.classifier_epochs,
         steps=steps,
     )
+    trained, classifier = classifier, build()  # without the optimizer, which a saved model would drag along
+    classifier.set_weights(trained.get_weights())
     flags = evaluation.correct(classifier, validation.x, validation.y)
     print(f"\nvalidation accuracy of {config.classifier}: {100 * flags.mean():.2f}% of {len(flags):,} images")
     write_atomically(finished, classifier.save)

@@ -77,11 +77,15 @@ def uniform_noise(seed, indices, shape):
     Returns:
         (B, H, W, C), float32.
     """
+    return _uniform_noise(tf.constant(seed), tf.constant(indices, tf.int32), tuple(shape))
 
+
+@functools.partial(tf.function, autograph=False)  # one image at a time, which eagerly takes ten times as long
+def _uniform_noise(seed, indices, shape):
     def one(index):
         return tf.random.stateless_uniform(shape, tf.stack([seed, index]), -1.0, 1.0)
 
-    return tf.map_fn(one, tf.cast(indices, tf.int32), fn_output_signature=tf.float32)
+    return tf.map_fn(one, indices, fn_output_signature=tf.float32)
 
 
 @dataclasses.dataclass(frozen=True)
