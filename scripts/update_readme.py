@@ -10,7 +10,7 @@ import json
 import pathlib
 import sys
 
-from pssr_keras import command_line, pretrained
+from pssr_keras import command_line, evaluation, pretrained
 
 ROOT = pathlib.Path(__file__).parents[1]
 BEGIN, END = (f"<!-- table of the shipped weights: {edge} -->\n" for edge in ("begin", "end"))
@@ -30,8 +30,7 @@ def table(card, paper):
             published = dict(zip(paper["columns"], paper[row], strict=True))
             lines.append(f"| {row}, paper | " + " | ".join(f"{published[c]:.2f}" for c in columns) + " |")
     pgd, bim = card["attacks"]["pgd"], card["attacks"]["bim"]
-    leaks = [name for name in columns if accuracy(card, name) > accuracy(card, "benign")]
-    leaking = ", ".join(leaks) if leaks else "no attack"
+    leaking = ", ".join(evaluation.label_leaks(card["cells"]["PSSR"])) or "no attack"
     lines += [
         "",
         f"Shipped weights, n = {card['n']:,}, data: {card['data']}, seed {card['seed']}; Wilson 95%",
@@ -39,13 +38,9 @@ def table(card, paper):
         f"PGD {pgd['steps']} steps of {pgd['step_size']:.2g} from a random start, last iterate; BIM and MIM "
         f"{bim['steps']} steps of {bim['step_size']:.2g}.",
         "`+PS` and `+CAE` are the shipped PSSR with one stage left out, not trained anew without it.",
-        f"More accurate under attack than on benign images (label leaking): {leaking}.",
+        f"PSSR more accurate than on benign images, a sign of label leaking: under {leaking}.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def accuracy(card, column):
-    return card["cells"]["PSSR"][column]["accuracy"]
 
 
 def updated(readme):
