@@ -6,6 +6,7 @@ come from. Nothing here ever returns less data than asked for without saying so.
 
 import dataclasses
 import functools
+import http.client
 import os
 import pathlib
 import threading
@@ -232,7 +233,7 @@ def _reachable(name):
                 answered.set()
         except urllib.error.HTTPError:
             answered.set()  # an answer all the same: let the download say what is wrong
-        except OSError:
+        except (OSError, http.client.HTTPException):
             pass
 
     thread = threading.Thread(target=ask, daemon=True)

@@ -86,7 +86,11 @@ def test_offline_mnist_falls_back_within_seconds_and_says_so(offline, tmp_path, 
 
 
 def test_a_server_that_never_answers_is_given_up_within_five_seconds(monkeypatch, tmp_path):
-    monkeypatch.setattr(data.urllib.request, "urlopen", lambda *_, **__: time.sleep(60))
+    def hang(*_, **__):
+        time.sleep(10)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(data.urllib.request, "urlopen", hang)
     start = time.perf_counter()
     with pytest.raises(InputError, match="cannot be reached"):
         data.resolve_source("mnist", "tfds", tmp_path)
