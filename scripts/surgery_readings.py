@@ -110,7 +110,7 @@ def markdown(record):
         f"Accuracy in % of the shipped LeNet5, n = {record['n']:,}, data: {record['data']}; alpha 1.5,",
         f"eps 0.3 (Linf), seed 0; threat model {record['threat_model']}. Wilson 95% intervals are in",
         "`surgery_readings.json`; at this n they are at most 3.1 points to either side.",
-        "Made by `python scripts/surgery_readings.py`. `remove` zeroes the salient pixels of the image (eq. 7);",
+        "Made by `python scripts/surgery_readings.py`. `remove` zeroes salient pixels of the image (eq. 7);",
         "`oracle` removes the salient part of the perturbation, which needs the clean image (Fig. 1).",
         "",
         "| reading (score, threshold) | stage | " + " | ".join(COLUMNS) + " |",

@@ -189,3 +189,9 @@ def test_the_readme_says_what_the_model_card_says():
     module = script("update_readme")
     assert module.BEGIN in readme
     assert module.updated(readme) == readme
+
+
+def test_the_table_of_readings_is_that_of_its_record():
+    folder = SCRIPTS.parent / "results" / "mnist"
+    record = json.loads((folder / "surgery_readings.json").read_text())
+    assert script("surgery_readings").markdown(record) == (folder / "surgery_readings.md").read_text()
