@@ -2,7 +2,7 @@
 
 A run is a folder. Each stage leaves one finished file there, and what is finished is read, not
 repeated; a stage that was interrupted goes on from its last epoch. All randomness is drawn from
-(seed, stage, epoch), so an interrupted run ends with the same weights as an uninterrupted one.
+(seed, epoch), so an interrupted run ends with the same weights as an uninterrupted one.
 
     config.json                the experiment and the hash of a classifier that was brought along
     classifier.keras           stage 1
