@@ -11,7 +11,6 @@ Each figure is the least of several repetitions, interleaved so that a busy mach
 """
 
 import argparse
-import json
 import time
 
 import keras
@@ -20,7 +19,7 @@ from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient
 from keras import layers
 
 import pssr_keras
-from pssr_keras import attacks, data, evaluation
+from pssr_keras import attacks, data, evaluation, training
 
 
 def plain_lenet5(classifier):
@@ -100,8 +99,9 @@ def main():
     for name, value in ratios.items():
         print(f"{value:8.2f}    {name}")
     if arguments.out:
-        with open(arguments.out, "w") as file:
-            json.dump({"seconds": times, "ratios": ratios, "versions": evaluation.versions()}, file, indent=1)
+        training.write_json(
+            arguments.out, {"seconds": times, "ratios": ratios, "versions": evaluation.versions()}
+        )
 
 
 if __name__ == "__main__":

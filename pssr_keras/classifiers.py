@@ -8,8 +8,6 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-PACKAGE = "pssr_keras"
-
 
 @tf.custom_gradient
 def relu_of_largest_phase(x, bias):
@@ -39,7 +37,7 @@ def relu_of_largest_phase(x, bias):
     return output, gradient
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("pssr_keras")
 class ConvReLUMaxPool2D(layers.Layer):
     """A 5x5 convolution, ReLU and 2x2 max-pooling, computed exactly at half the resolution.
 

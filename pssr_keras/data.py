@@ -159,6 +159,11 @@ def _versions(name, folder):
     return [path for path in sorted((folder / name).iterdir()) if path.is_dir() and path.name[0].isdigit()]
 
 
+def _repair(version):
+    """What to do about a damaged or half-prepared folder."""
+    return f"delete {version} and run again with a network, or name another folder with --data-dir"
+
+
 def _prepared(name, folder):
     """Whether the data set is there in full, as far as its own description tells.
 
@@ -169,10 +174,10 @@ def _prepared(name, folder):
     if not versions:
         return False
     version = versions[-1]
-    advice = f"delete {version} and run again with a network, or name another folder with --data-dir"
+    advice = _repair(version)
     if not (version / "dataset_info.json").is_file():
         raise InputError(f"{version} is a half-prepared {name}: {advice}")
-    builder = _builder(version, advice)
+    builder = _builder(version)
     for split in ("train", "test"):
         expected = DATASETS[name][split]
         found = builder.info.splits[split].num_examples if split in builder.info.splits else 0
@@ -185,22 +190,22 @@ def _prepared(name, folder):
 
 
 @functools.cache
-def _builder(version, advice):
+def _builder(version):
     import tensorflow_datasets as tfds
 
     try:
         return tfds.builder_from_directory(str(version))
     except Exception as error:  # whatever a damaged description makes the reader raise
         raise InputError(
-            f"the description of the data set in {version} is damaged ({error}): {advice}"
+            f"the description of the data set in {version} is damaged ({error}): {_repair(version)}"
         ) from error
 
 
 def _from_tfds(name, split, folder):
     version = _versions(name, folder)[-1]
     expected = DATASETS[name][split]
-    advice = f"delete {version} and run again with a network, or name another folder with --data-dir"
-    builder = _builder(version, advice)
+    advice = _repair(version)
+    builder = _builder(version)
     try:
         arrays = builder.as_dataset(split=split, batch_size=-1)
         x, y = arrays["image"].numpy(), arrays["label"].numpy()

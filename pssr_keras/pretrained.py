@@ -4,7 +4,6 @@ A model card is the record of the training run that made the weights: data, seed
 versions, accuracies with intervals, and the SHA-256 of the file.
 """
 
-import json
 import pathlib
 import shutil
 
@@ -68,4 +67,4 @@ def publish(run_folder, name, folder=FOLDER):
             del cell["correct"]  # the flags are in the run's own record
     del record["indices"]
     card = {"name": name, "sha256": evaluation.file_hash(folder / f"{name}.keras"), **record}
-    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    training.write_json(folder / f"{name}.json", card)
