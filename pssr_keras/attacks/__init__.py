@@ -1,7 +1,13 @@
 """Attacks on any callable that returns logits."""
 
 from ..inputs import parse_eps
+from .apgd import APGDCE, APGDDLR, APGDT
 from .base import REGISTRY, Attack, create
+from .fab import FABT
 from .gradient import BIM, FGSM, MIM, PGD
+from .square import Square
 
-__all__ = ["BIM", "FGSM", "MIM", "PGD", "REGISTRY", "Attack", "create", "parse_eps"]
+__all__ = [
+    "APGDCE", "APGDDLR", "APGDT", "BIM", "FABT", "FGSM", "MIM", "PGD", "REGISTRY", "Attack", "Square", "create",
+    "parse_eps",
+]  # fmt: skip

@@ -6,7 +6,8 @@ and go into a record. It is called on one batch:
     x_adv = PGD(eps=0.3, steps=40)(model, x, y, seed=0)
 
 `model` is any callable that maps images (B, H, W, C) in [0, 1] to logits (B, K); a Keras model is
-called with training=False.
+called with training=False. Attacks compute in float32: logits of a float64 model are cast, and a model
+that computes in half precision is refused.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError, check_images, check_labels, check_logits, parse_eps
+from ..inputs import InputError, check_images, check_labels, check_logits, check_seed, parse_eps
 
 REGISTRY = {}
 
@@ -45,15 +46,63 @@ def create(name, **fields):
 
 
 def logits_function(model):
-    """The model as a plain function of images, in inference mode."""
-    if isinstance(model, keras.Model):
-        return functools.partial(model, training=False)
-    return model
+    """The model as a plain function, images -> float32 logits (B, K), in inference mode.
+
+    Raises:
+        InputError: when it is called, if the model computes in half precision or returns no (B, K) tensor.
+    """
+    is_keras = isinstance(model, keras.Model)
+    half = {"float16", "bfloat16"}
+
+    def logits(x):
+        outputs = model(x, training=False) if is_keras else model(x)
+        if not tf.is_tensor(outputs) or outputs.shape.rank != 2:
+            kind = f"shape {outputs.shape}" if tf.is_tensor(outputs) else f"a {type(outputs).__name__}"
+            raise InputError(f"the model returns {kind}, expected one tensor of logits (images, classes)")
+        computed = {outputs.dtype.name}
+        if is_keras:
+            computed |= {layer.compute_dtype for layer in model._flatten_layers()}
+        if computed & half:
+            raise InputError(
+                f"the model computes in {min(computed & half)}, where small gradients vanish and attacks "
+                "look weaker than they are: build it in float32"
+            )
+        return tf.cast(outputs, tf.float32)
+
+    return logits
 
 
 def cross_entropy(labels, logits):
     """Cross-entropy of each row: integer labels (B,), logits (B, K) -> (B,)."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def logits_loss_gradient(logits, loss, x):
+    """Logits (B, K), loss (B,) and the loss's gradient by the images x (B, H, W, C).
+
+    Args:
+        logits: function, images -> logits.
+        loss: function, logits -> (B,).
+        x: images.
+
+    A model through which no gradient flows gives zeros, so an attack on it fails and a check can tell why.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        outputs = logits(x)
+        value = loss(outputs)
+    return outputs, value, tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def is_fooled(logits, y, targeted=False):
+    """Whether an attack has reached its aim: (B,) bool from logits (B, K) and labels (B,)."""
+    predicted = tf.argmax(logits, axis=-1, output_type=y.dtype)
+    return predicted == y if targeted else predicted != y
+
+
+def rows(condition, like):
+    """A condition (B,), shaped to select among whole images (B, H, W, C)."""
+    return tf.reshape(condition, [-1] + [1] * (like.shape.rank - 1))
 
 
 def ball(x, eps):
@@ -66,26 +115,55 @@ def project(x_adv, bounds):
     return tf.clip_by_value(x_adv, *bounds)
 
 
-def uniform_noise(seed, indices, shape):
+def uniform_noise(seed, indices, shape, draw=0):
     """Noise in [-1, 1) for each image, keyed by (seed, index): independent of how images are batched.
 
     Args:
         seed: integer.
         indices: (B,) integers, the position of each image in its data set.
-        shape: (H, W, C).
+        shape: shape of the noise of one image, such as (H, W, C).
+        draw: another number gives other noise, for a further restart or target.
 
     Returns:
-        (B, H, W, C), float32.
+        (B, *shape), float32.
     """
-    return _uniform_noise(tf.constant(seed), tf.constant(indices, tf.int32), tuple(shape))
+    indices = tf.constant(indices, tf.int32)
+    return _uniform_noise(tf.constant(seed), indices, tf.constant(draw), tuple(shape))
 
 
-@functools.partial(tf.function, autograph=False)  # one image at a time, which eagerly takes ten times as long
-def _uniform_noise(seed, indices, shape):
+# In a graph, because one image at a time takes ten times as long eagerly.
+@functools.partial(tf.function, autograph=False, reduce_retracing=True)
+def _uniform_noise(seed, indices, draw, shape):
     def one(index):
-        return tf.random.stateless_uniform(shape, tf.stack([seed, index]), -1.0, 1.0)
+        key = tf.stack([seed, index])
+        further = tf.cast(tf.random.experimental.stateless_fold_in(key, draw), tf.int32)
+        return tf.random.stateless_uniform(shape, tf.where(draw == 0, key, further), -1.0, 1.0)
 
     return tf.map_fn(one, indices, fn_output_signature=tf.float32)
+
+
+def check_perturbation(attack, x, x_adv):
+    """Refuse a result that is no image or lies outside the attack's budget: an error in the attack.
+
+    Independent of how the attack keeps to its budget.
+
+    Raises:
+        RuntimeError: if it happens.
+    """
+    if not np.isfinite(x_adv).all() or x_adv.min(initial=0) < 0 or x_adv.max(initial=1) > 1:
+        raise RuntimeError(f"{attack.name} left the range [0, 1]; please report this")
+    if attack.eps is not None:
+        largest = distances(x, x_adv, attack.norm).max(initial=0)
+        if largest > attack.eps * (1 + 1e-5) + 1e-6:
+            raise RuntimeError(f"{attack.name} moved {largest:g}, more than {attack.eps:g}; please report this")
+
+
+def distances(x, x_adv, norm):
+    """Distance of each image (B, H, W, C) from its original, in the norm "Linf" or "L2": (B,)."""
+    difference = (x_adv - x).reshape(len(x), -1)
+    if norm == "Linf":
+        return np.abs(difference).max(axis=1, initial=0)
+    return np.linalg.norm(difference, axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,10 +180,15 @@ class Attack:
     targeted: bool = False
 
     name: typing.ClassVar[str]
-    randomized: typing.ClassVar[bool] = False
+    norm: typing.ClassVar[str] = "Linf"
 
     def __post_init__(self):
         object.__setattr__(self, "eps", parse_eps(self.eps))
+
+    @property
+    def draws(self):
+        """How many draws of noise an image needs."""
+        return 0
 
     def perturb(self, logits, x, y, noise):
         """The adversarial images, as TensorFlow operations.
@@ -114,7 +197,7 @@ class Attack:
             logits: function, images (B, H, W, C) -> logits (B, K).
             x: images (B, H, W, C) in [0, 1].
             y: labels (B,).
-            noise: (B, H, W, C) in [-1, 1), different for each image and seed.
+            noise: (draws, B, H, W, C) in [-1, 1), different for each image and seed.
         """
         raise NotImplementedError
 
@@ -129,32 +212,40 @@ class Attack:
             indices: (B,) the position of each image in its data set; 0 to B - 1 if None.
 
         Returns:
-            Adversarial images (B, H, W, C), within eps of x (Linf) and within [0, 1].
+            Adversarial images (B, H, W, C), within eps of x and within [0, 1].
 
         Raises:
             InputError: for images, labels or a model that do not fit; see the checks of `inputs`.
         """
         input_shape = getattr(model, "input_shape", (None,))[1:] if isinstance(model, keras.Model) else None
-        x = tf.constant(check_images(x, input_shape))
+        x = check_images(x, input_shape)
+        check_seed(seed)
         logits = check_logits(compiled_logits(model)(x))
-        y = tf.constant(check_labels(y, len(x), logits.shape[-1]))
+        y = check_labels(y, len(x), logits.shape[-1])
         indices = np.arange(len(x)) if indices is None else np.asarray(indices)
-        noise = uniform_noise(seed, indices, x.shape[1:]) if self.randomized else tf.zeros((), x.dtype)
+        x_adv = self.attack(model, x, y, logits, seed, indices)
+        check_perturbation(self, x, x_adv)
+        return x_adv
+
+    def attack(self, model, x, y, logits, seed, indices):
+        """What `__call__` does once its arguments are checked; `logits` are those of the clean images."""
+        noise = [uniform_noise(seed, indices, x.shape[1:], draw) for draw in range(self.draws)]
+        noise = tf.stack(noise) if noise else tf.zeros((0, *x.shape))
         return _compiled(self, model)(x, y, noise).numpy()
 
     def get_config(self):
-        """Name and fields, for a record."""
-        return {"attack": self.name, **dataclasses.asdict(self)}
+        """Name, norm and fields, for a record."""
+        return {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
 
 
 # The caches keep a model alive as long as it is among the last ones attacked.
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=32)
 def _compiled(attack, model):
     """One traced function for each attack and model; it is traced again only for a new batch shape."""
     return tf.function(functools.partial(attack.perturb, logits_function(model)), autograph=False)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=32)
 def compiled_logits(model):
-    """The model as one traced function of images (B, H, W, C), in inference mode."""
+    """The model as one traced function of images (B, H, W, C) -> float32 logits (B, K), in inference mode."""
     return tf.function(logits_function(model), autograph=False)

@@ -9,19 +9,39 @@ import typing
 
 import numpy as np
 import tensorflow as tf
-from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
+from cleverhans.tf2.utils import optimize_linear
 
 from ..inputs import InputError
-from .base import Attack, ball, cross_entropy, project, register
+from .base import (
+    Attack,
+    ball,
+    compiled_logits,
+    cross_entropy,
+    is_fooled,
+    logits_loss_gradient,
+    project,
+    register,
+    rows,
+    uniform_noise,
+)
 
 
-def sign_step(logits, x, y, size, targeted):
+def sign_step(logits, x, y, size, targeted=False):
     """One step of `size` along the sign of the loss's gradient, not yet projected.
 
     x + size * sign(dL/dx), with L the cross-entropy; towards the label y if `targeted`.
+
+    Returns:
+        The moved images, and the logits and the loss (B,) of the images before the step; the loss is what
+        the step raises: the negative cross-entropy if `targeted`.
     """
-    return fast_gradient_method(logits, x, size, np.inf, loss_fn=cross_entropy, y=y, targeted=targeted)
+
+    def loss(outputs):
+        return -cross_entropy(y, outputs) if targeted else cross_entropy(y, outputs)
+
+    outputs, value, gradient = logits_loss_gradient(logits, loss, x)
+    return x + optimize_linear(gradient, size, np.inf), outputs, value
 
 
 @register("fgsm")
@@ -30,7 +50,8 @@ class FGSM(Attack):
     """Fast gradient sign method: one step of size eps. Source: Goodfellow et al. 2015."""
 
     def perturb(self, logits, x, y, noise):
-        return project(sign_step(logits, x, y, self.eps, self.targeted), ball(x, self.eps))
+        x_adv, _, _ = sign_step(logits, x, y, self.eps, self.targeted)
+        return project(x_adv, ball(x, self.eps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +81,11 @@ class IterativeAttack(Attack):
             raise InputError(f"step_size is {self.step_size}, expected a number >= 0")
 
     def ascend(self, logits, start, x, y):
-        """`steps` projected sign steps from the projection of `start`."""
-
+        """`steps` projected sign steps from the projection of `start`: the last iterate."""
         bounds = ball(x, self.eps)
 
         def step(i, x_adv):
-            x_adv = sign_step(logits, x_adv, y, self.step_size, self.targeted)
+            x_adv, _, _ = sign_step(logits, x_adv, y, self.step_size, self.targeted)
             return i + 1, project(x_adv, bounds)
 
         _, x_adv = tf.while_loop(lambda i, _: i < self.steps, step, (0, project(start, bounds)))
@@ -84,18 +104,98 @@ class BIM(IterativeAttack):
 @register("pgd")
 @dataclasses.dataclass(frozen=True)
 class PGD(IterativeAttack):
-    """Projected gradient descent: BIM from a random point of the eps-ball; the last iterate.
+    """Projected gradient descent: BIM from a random point of the eps-ball.
 
-    Source: Madry et al. 2017.
+    Source: Madry et al. 2017, who take the last iterate. An attacker who may query what he attacks
+    loses nothing by keeping the best one, so adaptive attacks set `best` and several `restarts`.
+
+    Attributes:
+        restarts: number of random starts; more than one needs `best`.
+        best: keep the best iterate of all starts, a misclassified one before others and among those
+            the one of highest loss; otherwise the last iterate. It stops when every image has fallen.
+
+    Raises:
+        InputError: if restarts < 1, or if there are several and `best` is not set.
     """
 
     steps: int = 40
+    restarts: int = 1
+    best: bool = False
 
     relative_step_size: typing.ClassVar[float] = 1 / 30
-    randomized: typing.ClassVar[bool] = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.restarts < 1:
+            raise InputError(f"restarts is {self.restarts}, expected at least 1")
+        if self.restarts > 1 and not self.best:
+            raise InputError(f"restarts is {self.restarts}: set best=True to keep the best of several starts")
+
+    @property
+    def draws(self):
+        return self.restarts
 
     def perturb(self, logits, x, y, noise):
-        return self.ascend(logits, x + self.eps * noise, x, y)
+        if not self.best:
+            return self.ascend(logits, x + self.eps * noise[0], x, y)
+        best = (x, tf.fill(tf.shape(y), -np.inf), tf.zeros_like(y, tf.bool))
+        return tf.while_loop(
+            lambda i, best: (i < self.restarts) & ~tf.reduce_all(best[2]),
+            lambda i, best: (i + 1, self.ascend_keeping(logits, x + self.eps * noise[i], x, y, best)),
+            (0, best),
+        )[1][0]
+
+    def ascend_keeping(self, logits, start, x, y, best):
+        """As `ascend`, but returns the best iterate so far: images, their losses, whether they fool."""
+        bounds = ball(x, self.eps)
+
+        def step(i, x_adv, best):
+            stepped, outputs, loss = sign_step(logits, x_adv, y, self.step_size, self.targeted)
+            fooled = is_fooled(outputs, y, self.targeted)
+            best_x, best_loss, best_fooled = best
+            better = (fooled & ~best_fooled) | ((fooled == best_fooled) & (loss > best_loss))
+            best = (
+                tf.where(rows(better, x), x_adv, best_x),
+                tf.where(better, loss, best_loss),
+                fooled | best_fooled,
+            )
+            return i + 1, project(stepped, bounds), best
+
+        # One round more than steps, for each round judges the iterate of the round before.
+        return tf.while_loop(
+            lambda i, _, best: (i <= self.steps) & ~tf.reduce_all(best[2]),
+            step,
+            (0, project(start, bounds), best),
+        )[2]
+
+
+def trajectory(attack, model, x, y, seed=0, indices=None):
+    """Loss and success of an iterative attack at every step, from the start of its first draw.
+
+    Args:
+        attack: `BIM` or `PGD`.
+        model, x, y, seed, indices: see `Attack`.
+
+    Returns:
+        losses (steps + 1, B) and fooled (steps + 1, B).
+    """
+    indices = np.arange(len(x)) if indices is None else indices
+    x, y = tf.constant(x), tf.constant(y)
+    bounds = ball(x, attack.eps)
+    start = x + attack.eps * uniform_noise(seed, indices, x.shape[1:]) if attack.draws else x
+    logits = compiled_logits(model)
+
+    @tf.function(autograph=False)
+    def step(x_adv):
+        stepped, outputs, loss = sign_step(logits, x_adv, y, attack.step_size, attack.targeted)
+        return project(stepped, bounds), loss, is_fooled(outputs, y, attack.targeted)
+
+    x_adv, losses, successes = project(start, bounds), [], []
+    for _ in range(attack.steps + 1):
+        x_adv, loss, fooled = step(x_adv)
+        losses.append(loss.numpy())
+        successes.append(fooled.numpy())
+    return np.stack(losses), np.stack(successes)
 
 
 @register("mim")

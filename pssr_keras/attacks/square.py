@@ -1,0 +1,155 @@
+"""Square, the score-based black-box attack of AutoAttack, in the Linf norm.
+
+Source: Andriushchenko et al. 2020, "Square Attack", with the schedule of AutoAttack's code. It queries
+logits and uses no gradient.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from ..inputs import InputError
+from .apgd import logit_of
+from .base import ball, project, register, rows, uniform_noise
+from .survivors import SurvivorAttack
+
+SCHEDULE = ((10, 1), (50, 2), (200, 4), (500, 8), (1000, 16), (2000, 32), (4000, 64), (math.inf, 128))
+
+
+def window_side(iteration, p, height, width):
+    """Side of the square window at an iteration, from the share p of the pixels it covers at first."""
+    divisor = next(divisor for last, divisor in SCHEDULE if iteration <= last)
+    return min(max(round(math.sqrt(p / divisor * height * width)), 1), height, width)
+
+
+def margin(y, logits):
+    """z_y - max_{j != y} z_j of each row: (B,), (B, K) -> (B,); negative if misclassified."""
+    is_label = tf.one_hot(y, tf.shape(logits)[-1], on_value=True, off_value=False)
+    return logit_of(logits, y) - tf.reduce_max(tf.where(is_label, -np.inf, logits), axis=-1)
+
+
+def last_time(proposals):
+    """For each proposal (B, N) of a row, the position of the same one before, or -1: (B, N)."""
+    order = np.argsort(proposals, axis=1, kind="stable")
+    ordered = np.take_along_axis(proposals, order, axis=1)
+    before = np.concatenate([np.full((len(order), 1), -1), order[:, :-1]], axis=1)
+    before[:, 1:][ordered[:, 1:] != ordered[:, :-1]] = -1
+    result = np.empty_like(before)
+    np.put_along_axis(result, order, before, axis=1)
+    return result
+
+
+@register("square")
+@dataclasses.dataclass(frozen=True)
+class Square(SurvivorAttack):
+    """Random square windows of +-eps, kept where they lower the margin; vertical stripes at first.
+
+    The windows of each image are its own, keyed by (seed, index); the official code shares them within a
+    batch, which makes its results depend on the batch.
+
+    In fast mode queries whose answer is known are not asked: a proposal that changes no pixel, and one
+    that was rejected since the image last changed.
+
+    Attributes:
+        queries: proposals per image.
+        p: share of the pixels that the first windows cover.
+
+    Raises:
+        InputError: if queries < 1, or if p is not in (0, 1].
+    """
+
+    queries: int = 5000
+    p: float = 0.8
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.queries < 1:
+            raise InputError(f"queries is {self.queries}, expected at least 1")
+        if not 0 < self.p <= 1:
+            raise InputError(f"p is {self.p}, expected a share from 0 to 1")
+
+    def ends(self):
+        early = (10, 50, 100, 200, 500)
+        return sorted({*(end for end in early if end < self.queries), *range(1000, self.queries, 500)}) + [
+            self.queries
+        ]
+
+    def noise(self, seed, indices, shape, run):
+        height, width, channels = shape
+        stripes = uniform_noise(seed, indices, (1, width, channels), 2 * run).numpy()
+        draws = uniform_noise(seed, indices, (self.queries, 2 + channels), 2 * run + 1).numpy()
+        sides = np.array([window_side(i, self.p, height, width) for i in range(self.queries)], np.int32)
+        room = np.stack([height - sides, width - sides], axis=-1)
+        # Rounded down, so a window never reaches the last row or column unless it covers all.
+        corners = ((draws[..., :2] + 1) / 2 * room).astype(np.int32)
+        signs = np.where(draws[..., 2:] >= 0, 1, -1).astype(np.int8)
+        proposal = corners[..., 0] * width + corners[..., 1]
+        for channel in range(channels):
+            proposal = 2 * proposal + (signs[..., channel] > 0)
+        # Windows of another side are other proposals.
+        proposal = proposal * (max(height, width) + 1) + sides
+        return {
+            "stripes": np.where(stripes >= 0, 1, -1).astype(np.float32),
+            "corners": corners.astype(np.int16),
+            "signs": signs,
+            "seen": last_time(proposal).astype(np.int16 if self.queries < 2**15 else np.int32),
+        }
+
+    def begin(self, logits, task):
+        x, y = task["x"], task["y"]
+        z = project(x + self.eps * task["stripes"], (0.0, 1.0))
+        outputs = logits(z)
+        return {
+            "x_adv": z,
+            "margin": margin(y, outputs),
+            "changed": tf.fill(tf.shape(y), -1),  # the last iteration that changed the image
+            "fooled": margin(y, outputs) <= 0,
+        }
+
+    def advance(self, logits, task, state, first, last):
+        x, y = task["x"], task["y"]
+        low, high = ball(x, self.eps)
+        height, width = x.shape[1:3]
+        sides = tf.constant([window_side(i, self.p, height, width) for i in range(self.queries)])
+
+        def inside(corner, side, length):
+            distance = tf.range(length)[None] - tf.cast(corner, tf.int32)[:, None]
+            return tf.cast((distance >= 0) & (distance < side), tf.float32)
+
+        def iterate(i, state):
+            if self.mode == "fast":
+                repeated = tf.cast(task["seen"][:, i], tf.int32) >= tf.maximum(state["changed"], 0)
+                ask = tf.where(~state["fooled"] & ~repeated)[:, 0]
+            else:
+                ask = tf.where(~state["fooled"])[:, 0]
+            z, corners = tf.gather(state["x_adv"], ask), tf.gather(task["corners"][:, i], ask)
+            window = (
+                inside(corners[:, 0], sides[i], height)[:, :, None, None]
+                * inside(corners[:, 1], sides[i], width)[:, None, :, None]
+            )
+            signs = tf.cast(tf.gather(task["signs"][:, i], ask), tf.float32)[:, None, None, :]
+            bounds = tf.gather(low, ask), tf.gather(high, ask)
+            new = project(z + 2 * self.eps * window * signs, bounds)
+            if self.mode == "fast":
+                effective = tf.where(tf.reduce_any(new != z, axis=(1, 2, 3)))[:, 0]
+                ask, new = tf.gather(ask, effective), tf.gather(new, effective)
+            lowest = tf.gather(state["margin"], ask)
+            found = margin(tf.gather(y, ask), logits(new))
+            kept = tf.where((found < lowest) | (found <= 0))[:, 0]
+            at, found = tf.gather(ask, kept)[:, None], tf.gather(found, kept)
+
+            def put(name, values):
+                return tf.tensor_scatter_nd_update(state[name], at, values)
+
+            return i + 1, {
+                "x_adv": put("x_adv", tf.gather(new, kept)),
+                "margin": put("margin", found),
+                "changed": put("changed", tf.fill(tf.shape(found), i)),
+                "fooled": put("fooled", found <= 0),
+            }
+
+        return tf.while_loop(
+            lambda i, state: (i < last) & ~tf.reduce_all(state["fooled"]), iterate, (first, state)
+        )[1]
