@@ -42,7 +42,7 @@ def log_odds(logits, classes):
     return chosen - tf.reduce_logsumexp(others, axis=-1)
 
 
-def saliency(classifier, x, of="log_odds"):
+def saliency(classifier, x, of="log_odds", classes=None):
     """Equation 3: the gradient of the predicted class's score with respect to the image.
 
     The paper differentiates the probability p. We differentiate its log-odds l: as
@@ -55,6 +55,7 @@ def saliency(classifier, x, of="log_odds"):
         classifier: callable, images (B, H, W, C) -> logits (B, K).
         x: images (B, H, W, C), float32 in [0, 1].
         of: what is differentiated, "log_odds" or "probability".
+        classes: (B,) the classes whose score it is; the predicted ones if None.
 
     Returns:
         S (B, H, W, C).
@@ -63,8 +64,9 @@ def saliency(classifier, x, of="log_odds"):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         logits = classifier(x)
-        predicted = tf.argmax(tf.stop_gradient(logits), axis=-1)
-        score = log_odds(logits, predicted)
+        if classes is None:
+            classes = tf.argmax(tf.stop_gradient(logits), axis=-1)
+        score = log_odds(logits, classes)
     gradient = tape.gradient(score, x)
     if of == "log_odds":
         return gradient
@@ -143,23 +145,29 @@ class PixelSurgery:
         if not self.alpha > 0:
             raise InputError(f"alpha is {self.alpha!r}, expected a positive number")
 
+    @property
+    def of(self):
+        """What is differentiated: a constant threshold compares images, which needs the probability."""
+        return "log_odds" if self.threshold == "image" else "probability"
+
     def scores(self, classifier, x):
         """The score of each pixel, (B, H, W, 1), or (B, H, W, C) for channels "each"."""
-        of = "log_odds" if self.threshold == "image" else "probability"
-        return pixel_scores(saliency(classifier, x, of), self.score, self.channels)
+        return pixel_scores(saliency(classifier, x, self.of), self.score, self.channels)
+
+    def mean_of(self, scores):
+        """The mean of equation 6 for scores (B, H, W, C): (B, 1, 1, 1), or the constant."""
+        if self.threshold == "image":
+            return mean_score(scores)
+        if self.dataset_mean is None:
+            raise InputError(
+                "threshold 'dataset' needs dataset_mean: call fit_mean(classifier, images) first"
+            )
+        return self.dataset_mean
 
     def masks(self, classifier, x):
         """Equations 3 to 6: the salient and the trivial mask of images x (B, H, W, C)."""
         scores = self.scores(classifier, x)
-        if self.threshold == "image":
-            mean = mean_score(scores)
-        elif self.dataset_mean is None:
-            raise InputError(
-                "threshold 'dataset' needs dataset_mean: call fit_mean(classifier, images) first"
-            )
-        else:
-            mean = self.dataset_mean
-        salient = salient_mask(scores, self.alpha * mean, self.flat)
+        salient = salient_mask(scores, self.alpha * self.mean_of(scores), self.flat)
         return salient, trivial_mask(salient)
 
     def fit_mean(self, classifier, versions, batch_size=500):

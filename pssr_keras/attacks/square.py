@@ -6,14 +6,15 @@ logits and uses no gradient.
 
 import dataclasses
 import math
+import typing
 
 import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError
 from .apgd import logit_of
-from .base import ball, project, register, rows, uniform_noise
-from .survivors import SurvivorAttack
+from .base import ball, project, register, uniform_noise
+from .survivors import SHARED_BATCH, SurvivorAttack
 
 SCHEDULE = ((10, 1), (50, 2), (200, 4), (500, 8), (1000, 16), (2000, 32), (4000, 64), (math.inf, 128))
 
@@ -50,7 +51,8 @@ class Square(SurvivorAttack):
     batch, which makes its results depend on the batch.
 
     In fast mode queries whose answer is known are not asked: a proposal that changes no pixel, and one
-    that was rejected since the image last changed.
+    that was rejected since the image last changed. And as few proposals are kept (3 to 5 in 100), the
+    next few of an image are judged together, as if each were the next one, up to the first that helps.
 
     Attributes:
         queries: proposals per image.
@@ -62,6 +64,8 @@ class Square(SurvivorAttack):
 
     queries: int = 5000
     p: float = 0.8
+
+    lookahead: typing.ClassVar[int] = 4
 
     def __post_init__(self):
         super().__post_init__()
@@ -98,58 +102,81 @@ class Square(SurvivorAttack):
         }
 
     def begin(self, logits, task):
-        x, y = task["x"], task["y"]
-        z = project(x + self.eps * task["stripes"], (0.0, 1.0))
-        outputs = logits(z)
+        z = project(task["x"] + self.eps * task["stripes"], (0.0, 1.0))
+        lowest = margin(task["y"], logits(z))
+        start = tf.zeros_like(task["y"])
         return {
-            "x_adv": z,
-            "margin": margin(y, outputs),
-            "changed": tf.fill(tf.shape(y), -1),  # the last iteration that changed the image
-            "fooled": margin(y, outputs) <= 0,
-        }
+            "x_adv": z, "margin": lowest, "fooled": lowest <= 0,
+            "next": start,  # the proposal to try next
+            "changed": start - 1,  # the last one that was kept
+        }  # fmt: skip
 
     def advance(self, logits, task, state, first, last):
         x, y = task["x"], task["y"]
         low, high = ball(x, self.eps)
         height, width = x.shape[1:3]
         sides = tf.constant([window_side(i, self.p, height, width) for i in range(self.queries)])
+        fast = self.mode == "fast"
+
+        def unfinished(state):
+            return ~state["fooled"] & (state["next"] < last)
 
         def inside(corner, side, length):
             distance = tf.range(length)[None] - tf.cast(corner, tf.int32)[:, None]
-            return tf.cast((distance >= 0) & (distance < side), tf.float32)
+            return tf.cast((distance >= 0) & (distance < side[:, None]), tf.float32)
 
-        def iterate(i, state):
-            if self.mode == "fast":
-                repeated = tf.cast(task["seen"][:, i], tf.int32) >= tf.maximum(state["changed"], 0)
-                ask = tf.where(~state["fooled"] & ~repeated)[:, 0]
-            else:
-                ask = tf.where(~state["fooled"])[:, 0]
-            z, corners = tf.gather(state["x_adv"], ask), tf.gather(task["corners"][:, i], ask)
+        def ask(state):
+            """Judge the next proposals of each image, and keep the first that helps."""
+            active = tf.where(unfinished(state))[:, 0]
+            many = SHARED_BATCH // tf.maximum(tf.size(active), 1)
+            ahead = tf.clip_by_value(many, 1, self.lookahead) if fast else tf.constant(1)
+            start = tf.gather(state["next"], active)
+            turns = start[:, None] + tf.range(ahead)  # (active, ahead)
+            wanted = turns < last
+            turns = tf.minimum(turns, self.queries - 1)
+            if fast:
+                seen = tf.gather(tf.gather(task["seen"], active), turns, batch_dims=1)
+                kept_last = tf.maximum(tf.gather(state["changed"], active), 0)
+                wanted &= tf.cast(seen, tf.int32) < kept_last[:, None]
+
+            place = tf.where(wanted)  # (questions, 2): which active image, how far ahead
+            at, turn = tf.gather(active, place[:, 0]), tf.gather_nd(turns, place)
+            question = tf.stack([tf.cast(at, tf.int32), turn], axis=1)
+            corner, side = tf.gather_nd(task["corners"], question), tf.gather(sides, turn)
             window = (
-                inside(corners[:, 0], sides[i], height)[:, :, None, None]
-                * inside(corners[:, 1], sides[i], width)[:, None, :, None]
+                inside(corner[:, 0], side, height)[:, :, None, None]
+                * inside(corner[:, 1], side, width)[:, None, :, None]
             )
-            signs = tf.cast(tf.gather(task["signs"][:, i], ask), tf.float32)[:, None, None, :]
-            bounds = tf.gather(low, ask), tf.gather(high, ask)
+            signs = tf.cast(tf.gather_nd(task["signs"], question), tf.float32)[:, None, None, :]
+            z = tf.gather(state["x_adv"], at)
+            bounds = tf.gather(low, at), tf.gather(high, at)
             new = project(z + 2 * self.eps * window * signs, bounds)
-            if self.mode == "fast":
+            if fast:
                 effective = tf.where(tf.reduce_any(new != z, axis=(1, 2, 3)))[:, 0]
-                ask, new = tf.gather(ask, effective), tf.gather(new, effective)
-            lowest = tf.gather(state["margin"], ask)
-            found = margin(tf.gather(y, ask), logits(new))
-            kept = tf.where((found < lowest) | (found <= 0))[:, 0]
-            at, found = tf.gather(ask, kept)[:, None], tf.gather(found, kept)
+                place, at, turn, new = (tf.gather(part, effective) for part in (place, at, turn, new))
 
-            def put(name, values):
-                return tf.tensor_scatter_nd_update(state[name], at, values)
+            # TensorFlow's convolutions on a CPU do not take an empty batch.
+            found = tf.cond(
+                tf.size(at) > 0,
+                lambda: margin(tf.gather(y, at), logits(new)),
+                lambda: tf.zeros_like(turn, tf.float32),
+            )
+            helps = (found < tf.gather(state["margin"], at)) | (found <= 0)
+            distance = tf.where(helps, tf.cast(place[:, 1], tf.int32), ahead)
+            nearest = tf.math.unsorted_segment_min(distance, place[:, 0], tf.size(active))
+            nearest = tf.minimum(nearest, ahead)  # `ahead` where no proposal helped
+            kept = tf.where(helps & (distance == tf.gather(nearest, place[:, 0])))[:, 0]
+            at, found = tf.gather(at, kept)[:, None], tf.gather(found, kept)
 
-            return i + 1, {
-                "x_adv": put("x_adv", tf.gather(new, kept)),
-                "margin": put("margin", found),
-                "changed": put("changed", tf.fill(tf.shape(found), i)),
-                "fooled": put("fooled", found <= 0),
+            def put(name, where, values):
+                return tf.tensor_scatter_nd_update(state[name], where, values)
+
+            return {
+                "x_adv": put("x_adv", at, tf.gather(new, kept)),
+                "margin": put("margin", at, found),
+                "fooled": put("fooled", at, found <= 0),
+                "changed": put("changed", at, tf.gather(turn, kept)),
+                "next": put("next", active[:, None], start + tf.minimum(nearest + 1, ahead)),
             }
 
-        return tf.while_loop(
-            lambda i, state: (i < last) & ~tf.reduce_all(state["fooled"]), iterate, (first, state)
-        )[1]
+        return tf.while_loop(lambda s: tf.reduce_any(unfinished(s)), lambda s: [ask(s)], [state])[0]

@@ -1,0 +1,169 @@
+"""Attack a PSSR adaptively: surrogates with its forward pass and another backward pass.
+
+The mask of pixel surgery is piecewise constant, so nothing flows back through it, and an attacker must
+say what should stand in for its gradient. Each answer is a surrogate: a model whose logits are exactly
+those of the PSSR, and which any gradient attack takes as it takes any other model:
+
+    x_adv = PGD(eps=0.3, steps=100, best=True)(adaptive.surrogate(pssr, "frozen_mask"), x, y)
+
+    identity          BPDA through the whole purifier: d purify(x)/dx = 1 (Athalye et al. 2018)
+    frozen_mask       the mask is a constant: exact wherever the mask does not change
+    straight_through  d x_t/dx = 1, then exactly through E: it also reaches the erased pixels
+    soft_mask         sigmoid((alpha - S / mean S) / temperature) in place of the step, differentiated
+                      twice through the classifier; nearly blind where that is piecewise linear
+    saliency_aware    the same, with the derivative of the saliency from finite differences, which see
+                      the kinks of a ReLU network
+
+Whether the answers agree tells whether an attack failed or a defense held: see `checks`.
+"""
+
+import tensorflow as tf
+
+from .. import surgery as pixel_surgery
+from ..defense import PSSR
+from ..inputs import InputError
+
+
+@tf.custom_gradient
+def replace_gradient(value, through):
+    """Exactly `value`, whose gradient flows to `through` instead, unchanged."""
+    return tf.identity(value), lambda upstream: (None, upstream)
+
+
+class Surrogate(PSSR):
+    """A PSSR as an attacker sees it: the same logits, another gradient. It is never saved."""
+
+    def get_config(self):
+        raise NotImplementedError("a surrogate belongs to an attack: save the PSSR it was made of")
+
+
+class Identity(Surrogate):
+    """BPDA as Athalye et al. 2018 write it for purifiers: backward, the purifier does nothing."""
+
+    def purify(self, x):
+        return replace_gradient(tf.stop_gradient(super().purify(tf.stop_gradient(x))), x)
+
+
+class FrozenMask(Surrogate):
+    """x_t = x M with M constant: the true gradient of the pipeline almost everywhere."""
+
+    def remove(self, x):
+        if self.surgery is None:
+            return x
+        _, trivial = self.surgery.masks(self.classify, tf.stop_gradient(x))
+        return pixel_surgery.component(x, tf.stop_gradient(trivial))
+
+
+class StraightThrough(Surrogate):
+    """d x_t/dx = 1: where surgery erased a pixel, the attacker still learns what E would do with it."""
+
+    def remove(self, x):
+        return replace_gradient(tf.stop_gradient(super().remove(tf.stop_gradient(x))), x)
+
+
+class SoftMask(Surrogate):
+    """The step of equation 4 becomes a sigmoid backward: x_t = x m, m = sigmoid((alpha - S / mean S) / T).
+
+    Forward, the hard mask stays. `saliency` says how S is differentiated; here exactly.
+
+    Args:
+        temperature: T; the smaller, the nearer to the step and the rarer a gradient.
+
+    Raises:
+        InputError: if the temperature is not positive.
+    """
+
+    def __init__(self, *stages, temperature=0.3, **kwargs):
+        super().__init__(*stages, **kwargs)
+        if not temperature > 0:
+            raise InputError(f"temperature is {temperature}, expected a positive number")
+        self.temperature = temperature
+
+    def saliency(self, x, of):
+        return pixel_surgery.saliency(self.classify, x, of)
+
+    def remove(self, x):
+        surgery = self.surgery
+        if surgery is None:
+            return x
+        scores = pixel_surgery.pixel_scores(self.saliency(x, surgery.of), surgery.score, surgery.channels)
+        mean = surgery.mean_of(scores)
+        # Softened in units of the mean's size: a signed mean may be negative or near zero.
+        scale = self.temperature * tf.maximum(tf.reduce_mean(tf.abs(scores), (1, 2, 3), keepdims=True), 1e-12)
+        soft = tf.sigmoid((surgery.alpha * mean - scores) / scale)
+        salient = pixel_surgery.salient_mask(tf.stop_gradient(scores), surgery.alpha * mean, surgery.flat)
+        hard = tf.stop_gradient(pixel_surgery.trivial_mask(salient))
+        return pixel_surgery.component(x, replace_gradient(hard, soft))
+
+
+class SaliencyAware(SoftMask):
+    """As `SoftMask`, but the saliency S = dl/dx is differentiated by finite differences.
+
+    Backward, an upstream u becomes the Hessian's product H u = (S(x + h u) - S(x - h u)) / 2h, with h such
+    that the largest pixel of h u is `radius`, and S that of the class predicted at x.
+
+    Args:
+        radius: how far from x the differences look, in pixel units; a tenth of eps is a good start.
+
+    Raises:
+        InputError: if the temperature or the radius is not positive.
+    """
+
+    def __init__(self, *stages, radius=0.03, **kwargs):
+        super().__init__(*stages, **kwargs)
+        if not radius > 0:
+            raise InputError(f"radius is {radius}, expected a positive number")
+        self.radius = radius
+
+    def saliency(self, x, of):
+        @tf.custom_gradient
+        def smoothed(x):
+            classes = tf.argmax(self.classify(x), axis=-1)
+
+            def backward(upstream):
+                largest = tf.reduce_max(tf.abs(upstream), axis=(1, 2, 3), keepdims=True)
+                h = tf.math.divide_no_nan(self.radius, largest)
+                ahead, behind = (
+                    pixel_surgery.saliency(self.classify, x + sign * h * upstream, of, classes)
+                    for sign in (1, -1)
+                )
+                return tf.math.divide_no_nan(ahead - behind, 2 * h)
+
+            return pixel_surgery.saliency(self.classify, x, of, classes), backward
+
+        return smoothed(x)
+
+
+SURROGATES = {
+    "identity": Identity,
+    "frozen_mask": FrozenMask,
+    "straight_through": StraightThrough,
+    "soft_mask": SoftMask,
+    "saliency_aware": SaliencyAware,
+}
+
+
+def surrogate(pssr, name, **options):
+    """The surrogate of a PSSR for gradient attacks; see the head of this module.
+
+    Args:
+        pssr: `defense.PSSR`, any of its stages may be left out.
+        name: "identity", "frozen_mask", "straight_through", "soft_mask" or "saliency_aware".
+        options: `temperature` for the last two, `radius` for the last.
+
+    Returns:
+        A model with the logits of `pssr` and other gradients.
+
+    Raises:
+        InputError: for an unknown name, an option that the surrogate does not have, or if `pssr` is none.
+    """
+    if name not in SURROGATES:
+        raise InputError(f"unknown surrogate {name!r}, expected one of {', '.join(SURROGATES)}")
+    if not isinstance(pssr, PSSR):
+        raise InputError(
+            f"a surrogate is made of a PSSR, not of a {type(pssr).__name__}: attack other models directly"
+        )
+    known = {"soft_mask": {"temperature"}, "saliency_aware": {"temperature", "radius"}}.get(name, set())
+    if set(options) - known:
+        raise InputError(f"{name} has no option {', '.join(sorted(set(options) - known))}")
+    return SURROGATES[name](pssr.classifier, pssr.surgery, pssr.extrapolator, name=name, **options)
