@@ -101,6 +101,15 @@ PRESETS = {
 }
 
 
+# What adaptive attackers use where nothing else is asked for.
+ADAPTIVE_ATTACKS = (
+    "pgd:steps=100,restarts=5,best=true",  # ours, because 40 steps of one start leave out what more find
+    "apgd-ce",  # ours, because it needs no step size that might be chosen badly
+    "square:queries=1000",  # ours, because it needs no gradient; 5,000 queries find few images more
+)
+CHECKED_IMAGES = 100  # ours, because the checks look for failures of tens of percent
+
+
 OPTIONS = (
     "dataset",
     "preset",

@@ -1,8 +1,8 @@
 """Measure accuracy under attack: who crafts, who is judged, and a record that says all of it.
 
 A threat model is a pair of models. Oblivious: the attack is crafted on the classifier alone and judged
-on the PSSR. Other threat models craft on another model (a substitute, a surrogate of the PSSR), and
-call the same `evaluate`.
+on the PSSR. Transfer: crafted on a substitute. Adaptive: crafted on surrogates of the PSSR itself (see
+`attacks.adaptive`). All are the same call of `evaluate`.
 """
 
 import hashlib
@@ -15,10 +15,16 @@ import keras
 import numpy as np
 import scipy.stats
 
-from .attacks.base import compiled_logits
+from . import cache as caching
+from .attacks.autoattack import AutoAttack
+from .attacks.base import compiled_logits, distances
+from .attacks.survivors import SurvivorAttack
 from .inputs import InputError, check_logits
 
 OBLIVIOUS = "oblivious: crafted on the classifier alone"
+TRANSFER = "transfer: crafted on a substitute of the classifier"
+ADAPTIVE = "adaptive: crafted on the PSSR itself, through surrogates of its gradient"
+WORST_CASE = "worst case"
 PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "cleverhans", "numpy")
 
 
@@ -71,7 +77,15 @@ def pad(array, length):
     return array if missing == 0 else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
 
 
-def craft(attack, model, images, seed=0, batch_size=500, label=None):
+def identity(model):
+    """What determines a model's answers and gradients, for a record or the key of a cache."""
+    known = {"kind": type(model).__name__, "weights": weights_hash(model)}
+    if getattr(model, "surgery", None) is not None:
+        known["surgery"] = model.surgery.get_config()
+    return known | {n: getattr(model, n) for n in ("temperature", "radius") if hasattr(model, n)}
+
+
+def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None):
     """Attack every image, the last partial batch included.
 
     Args:
@@ -81,18 +95,46 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None):
         seed: integer; with the index of each image it determines the random starts.
         batch_size: images at a time; it changes speed and memory, not the result.
         label: if given, a progress bar with time to go is shown under this name.
+        cache: a folder; what is found there is not crafted again, see `cache`. It needs a Keras model.
 
     Returns:
         Adversarial images, shaped as images.x.
     """
+    if isinstance(attack, AutoAttack):
+        return run_autoattack(attack, model, images, seed, batch_size, label, cache).x_adv
+    if cache is not None:
+        ingredients = {"model": identity(model), "attack": attack.get_config(), "seed": seed}
+        ingredients |= {"x": images.x, "y": images.y, "indices": images.indices, "versions": versions()}
+        return caching.remember(
+            cache, ingredients, lambda: craft(attack, model, images, seed, batch_size, label)
+        )
     batch_size = min(batch_size, len(images))
     x_adv = np.empty_like(images.x)
     progress = Progress(label, len(images))
     for rows in batches(len(images), batch_size):
-        x, y, indices = (pad(part[rows], batch_size) for part in (images.x, images.y, images.indices))
+        # An attack on survivors takes any number of images; others are traced once for each.
+        size = rows.stop - rows.start if isinstance(attack, SurvivorAttack) else batch_size
+        x, y, indices = (pad(part[rows], size) for part in (images.x, images.y, images.indices))
         x_adv[rows] = attack(model, x, y, seed=seed, indices=indices)[: rows.stop - rows.start]
         progress.update(rows.stop)
     return x_adv
+
+
+def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, cache=None):
+    """AutoAttack on every image, part by part: with a cache, an interrupted run goes on at its last part.
+
+    Args:
+        as `craft`.
+
+    Returns:
+        `attacks.autoattack.Result`: adversarial images, and which images each part left standing.
+    """
+
+    def attack_part(part, rows):
+        name = f"{label}: {part.name}, {len(rows)} images still stand" if label else None
+        return craft(part, model, images.take(rows), seed, batch_size, name, cache)
+
+    return attack.cascade(model, images.x, images.y, logits_of(model, images.x, batch_size), attack_part)
 
 
 class Progress:
@@ -112,8 +154,8 @@ class Progress:
             self.bar.update(done, values)
 
 
-def correct(model, x, y, batch_size=500):
-    """Which images the model, images -> logits, classifies correctly: (N,) bool.
+def logits_of(model, x, batch_size=500):
+    """The logits of any number of images, (N, K).
 
     Raises:
         InputError: if the model returns NaN, infinite values or probabilities.
@@ -124,77 +166,152 @@ def correct(model, x, y, batch_size=500):
         logits(pad(x[rows], batch_size)).numpy()[: rows.stop - rows.start]
         for rows in batches(len(x), batch_size)
     ]
-    return check_logits(np.concatenate(parts)).argmax(axis=-1) == y
+    return check_logits(np.concatenate(parts))
+
+
+def correct(model, x, y, batch_size=500):
+    """Which images the model, images -> logits, classifies correctly: (N,) bool; raises as `logits_of`."""
+    return logits_of(model, x, batch_size).argmax(axis=-1) == y
 
 
 def measurement(flags):
     """Accuracy, interval and per-image flags of one cell of a table."""
     low, high = wilson_interval(flags.sum(), len(flags))
-    return {
-        "accuracy": float(flags.mean()),
-        "interval_95": [low, high],
-        "correct": "".join("1" if flag else "0" for flag in flags),
-    }
+    return {"accuracy": float(flags.mean()), "interval_95": [low, high], "correct": text_of(flags)}
+
+
+def text_of(flags):
+    """Flags (N,) as a text of 0 and 1."""
+    return "".join("1" if flag else "0" for flag in flags)
+
+
+def flags_of(text):
+    """The flags (N,) that `text_of` wrote."""
+    return np.array([character == "1" for character in text])
+
+
+def worst_case(cells):
+    """The cell of an attacker who has tried everything: an image counts only if it is right in all cells.
+
+    Args:
+        cells: {column: `measurement`}, the benign one among them, of one model on the same images.
+    """
+    return measurement(np.all([flags_of(cell["correct"]) for cell in cells.values()], axis=0))
 
 
 def evaluate(
-    crafted_on, judged, images, attacks, *, threat_model=OBLIVIOUS, seed=0, batch_size=500, progress=False
+    crafted_on,
+    judged,
+    images,
+    attacks,
+    *,
+    threat_model=OBLIVIOUS,
+    seed=0,
+    batch_size=500,
+    progress=False,
+    cache=None,
 ):
     """Accuracy of several models on clean images and under several attacks.
 
     Args:
-        crafted_on: the model that the attacks see, images -> logits.
+        crafted_on: the model that the attacks see, images -> logits; or {name: model}, each of which is
+            attacked in turn. An attack without gradients is run on the first of these only.
         judged: {row name: model}, whose answers count.
         images: `data.Images`.
-        attacks: attacks of `pssr_keras.attacks`.
+        attacks: attacks of `pssr_keras.attacks`, each name once.
         threat_model: what the attacker knows, in words, for the record.
-        seed, batch_size: see `craft`.
+        seed, batch_size, cache: see `craft`.
         progress: show progress bars.
 
     Returns:
         A record that JSON can hold: everything needed to reproduce it, and for each row and column the
         accuracy over all n images, its Wilson 95% interval and a string of per-image flags (1: correct).
+        Where several models are attacked, columns are named "model attack", and there is a worst case.
     """
+    several = isinstance(crafted_on, dict)
+    sources = crafted_on if several else {"": crafted_on}
     cells = {
         row: {"benign": measurement(correct(m, images.x, images.y, batch_size))} for row, m in judged.items()
     }
-    for attack in attacks:
-        label = f"{attack.name}, {len(images)} images" if progress else None
-        x_adv = craft(attack, crafted_on, images, seed, batch_size, label)
-        for row, model in judged.items():
-            cells[row][attack.name] = measurement(correct(model, x_adv, images.y, batch_size))
+    described = {}
+    for number, (source, model) in enumerate(sources.items()):
+        for attack in attacks:
+            if number > 0 and not attack.uses_gradient:
+                continue
+            column = f"{source} {attack.name}".strip() if attack.uses_gradient else attack.name
+            label = f"{column}, {len(images)} images" if progress else None
+            described[column] = attack.get_config() | ({"crafted_on": source} if several else {})
+            if isinstance(attack, AutoAttack):
+                result = run_autoattack(attack, model, images, seed, batch_size, label, cache)
+                x_adv = result.x_adv
+                described[column]["robust_when_crafted"] = {
+                    part: text_of(flags) for part, flags in result.robust.items()
+                }
+            else:
+                x_adv = craft(attack, model, images, seed, batch_size, label, cache)
+            moved = distances(images.x, x_adv, attack.norm)
+            described[column]["distance"] = {
+                "median_of_moved": float(np.median(moved[moved > 0])) if (moved > 0).any() else 0.0,
+                "largest": float(moved.max()),
+                "moved": int((moved > 0).sum()),
+            }
+            for row, defended in judged.items():
+                cells[row][column] = measurement(correct(defended, x_adv, images.y, batch_size))
+    if several:
+        # An attack with another norm or without a budget answers another question.
+        other = {column for column, config in described.items() if config["norm"] != "Linf"}
+        for row in cells.values():
+            row[WORST_CASE] = worst_case({c: cell for c, cell in row.items() if c not in other})
     return {
         "data": images.source,
         "n": len(images),
         "indices": images.indices.tolist(),
         "threat_model": threat_model,
-        "attacks": {attack.name: attack.get_config() for attack in attacks},
+        "attacks": described,
         "seed": seed,
         "versions": versions(),
-        "crafted_on": weights_hash(crafted_on),
+        "crafted_on": {n: identity(m) for n, m in sources.items()} if several else weights_hash(crafted_on),
         "weights": {row: weights_hash(model) for row, model in judged.items()},
         "cells": cells,
     }
 
 
+def align(lines):
+    """Lines of cells as text in columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def budgets(record):
+    """The budgets of a record's attacks in words, such as "eps 0.3 (Linf)"."""
+    texts = set()
+    for config in record["attacks"].values():
+        norm = config.get("norm", "Linf")
+        texts.add(f"no budget ({norm})" if config["eps"] is None else f"eps {config['eps']:g} ({norm})")
+    return ", ".join(sorted(texts))
+
+
 def table(record):
-    """The record as text: rows x columns, percent with Wilson 95% intervals, and what was measured."""
-    columns = ["benign", *record["attacks"]]
+    """The record as text, percent with Wilson 95% intervals, and what was measured.
+
+    Rows are models and columns attacks; with many attacks on one model it is the other way round.
+    """
+    columns = list(next(iter(record["cells"].values())))
     lines = [["", *columns]]
     for row, cells in record["cells"].items():
         lines.append([row])
         for column in columns:
             low, high = (100 * bound for bound in cells[column]["interval_95"])
             lines[-1].append(f"{100 * cells[column]['accuracy']:.2f} [{low:.1f}, {high:.1f}]")
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-    budgets = sorted({f"{config['eps']:g}" for config in record["attacks"].values()})
-    budget = f"eps {', '.join(budgets)} (Linf); " if budgets else ""
+    if len(columns) > 6 and len(columns) > len(lines):
+        lines = [list(line) for line in zip(*lines, strict=True)]
+    described = budgets(record)
     return (
-        f"{text}\n\naccuracy in %, Wilson 95% intervals; n = {record['n']}; {budget}"
-        f"seed {record['seed']}; data: {record['data']}\nthreat model {record['threat_model']}"
+        f"{align(lines)}\n\naccuracy in %, Wilson 95% intervals; n = {record['n']}; "
+        f"{described + '; ' if described else ''}seed {record['seed']}; data: {record['data']}\n"
+        f"threat model {record['threat_model']}"
     )
 
 
@@ -211,9 +328,22 @@ def label_leaks(cells):
 
 def remarks(record):
     """What a reader of the table must know, one line each."""
-    return [
+    lines = [
         f"{row} is more accurate under {', '.join(leaks)} than on benign images: a sign of label leaking, "
         "and that these attacks are no measure of its robustness"
         for row, cells in record["cells"].items()
         if (leaks := label_leaks(cells))
     ]
+    for column, config in record["attacks"].items():
+        if config.get("norm") == "L2":
+            reading = "no budget: success at any distance" if config["eps"] is None else "success within eps"
+            distance = config["distance"]
+            lines.append(
+                f"{column} moves {distance['moved']} of {record['n']} images, by an L2 distance of "
+                f"{distance['median_of_moved']:.2f} (median); {reading}"
+            )
+    for source, findings in record.get("checks", {}).items():
+        failed = [finding["name"] for finding in findings if finding["verdict"] == "FAIL"]
+        if failed:
+            lines.append(f"UNRELIABLE where crafted on the {source}: failed {', '.join(failed)}")
+    return lines

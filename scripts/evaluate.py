@@ -1,21 +1,42 @@
 #!/usr/bin/env python
-"""Evaluate the shipped weights, or a run of scripts/train.py, under attacks on the classifier.
+"""Evaluate the shipped weights, or a run of scripts/train.py, under attack.
 
     python scripts/evaluate.py --attacks fgsm pgd --n 1000
-    python scripts/evaluate.py --run runs/mnist-cpu-tfds-seed0 --attacks pgd --eps 0.2 --out pgd.json
+    python scripts/evaluate.py --attacks autoattack cw --n 1000 --out strong.json
+    python scripts/evaluate.py --threat-model adaptive --surrogate identity frozen_mask --n 100 --checks
+    python scripts/evaluate.py --threat-model transfer --substitute runs/other/classifier.keras
+    python scripts/evaluate.py --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
+
+Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default, and the
+weakest attacker); transfer: whoever knows a substitute of it; adaptive: whoever knows the whole PSSR.
+--checks looks for signs that the attacks failed. With --cache, what was crafted once is kept, and an
+interrupted evaluation goes on where it stopped.
 
 --images evaluates on your own images: an .npz file of `images` (N, H, W, C), float32 in [0, 1], and
 integer `labels` (N,).
 """
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import sys
 
 import numpy as np
 
-from pssr_keras import attacks, command_line, data, evaluation, inputs, pretrained, training
+from pssr_keras import (
+    attacks,
+    cache,
+    checks,
+    command_line,
+    config,
+    data,
+    evaluation,
+    inputs,
+    pretrained,
+    training,
+)
+from pssr_keras.attacks import adaptive
 
 
 def evaluate(arguments):
@@ -37,7 +58,13 @@ def evaluate(arguments):
 
     inputs.check_seed(arguments.seed)
     eps = settings["eps"] if arguments.eps is None else arguments.eps
-    suite = [attacks.create(name, eps=eps) for name in arguments.attacks]
+    is_adaptive = arguments.threat_model == "adaptive"
+    names = arguments.attacks or (config.ADAPTIVE_ATTACKS if is_adaptive else settings["evaluation_attacks"])
+    suite = [attacks.parse(name, eps) for name in names]
+    check_suite(suite)
+    crafted_on = attacked_models(arguments, pssr)
+    if arguments.cache:
+        cache.check_folder(arguments.cache)
     if arguments.batch_size < 1:
         raise inputs.InputError(f"batch size is {arguments.batch_size}, expected at least 1")
     if arguments.images:
@@ -55,20 +82,74 @@ def evaluate(arguments):
     images = training.first(images, arguments.n, "test")
 
     record = evaluation.evaluate(
-        pssr.classifier,
-        training.stages(pssr),
+        crafted_on if is_adaptive else next(iter(crafted_on.values())),
+        {"PSSR": pssr} if is_adaptive else training.stages(pssr),
         images,
         suite,
+        threat_model=THREAT_MODELS[arguments.threat_model],
         seed=arguments.seed,
         batch_size=arguments.batch_size,
         progress=True,
+        cache=arguments.cache,
     )
     record = {"weights_from": weights, "configuration": settings, **record}
+    if arguments.substitute:
+        record["substitute"] = str(arguments.substitute)
+    if arguments.checks:
+        record["checks"] = {}
+        few = images.take(slice(0, config.CHECKED_IMAGES))
+        for name, model in crafted_on.items():
+            print(f"\nchecks of attacks crafted on the {name}, {len(few)} images")
+            findings = checks.run(pssr, few, eps, model, arguments.seed, progress=True)
+            print(f"\n{checks.text(findings)}")
+            record["checks"][name] = [dataclasses.asdict(finding) for finding in findings]
     print(f"\n{evaluation.table(record)}")
     for line in evaluation.remarks(record):
         print(line)
     if arguments.out:
         training.write_json(pathlib.Path(arguments.out), record)
+
+
+THREAT_MODELS = {
+    "oblivious": evaluation.OBLIVIOUS,
+    "transfer": evaluation.TRANSFER,
+    "adaptive": evaluation.ADAPTIVE,
+}
+
+
+def check_suite(suite):
+    """Refuse two attacks of one name, whose columns would be mixed up."""
+    names = [attack.name for attack in suite]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise inputs.InputError(f"--attacks names {min(twice)} twice: evaluate the second one on its own")
+
+
+def attacked_models(arguments, pssr):
+    """What the threat model lets the attacker differentiate: {name: model}."""
+    if arguments.surrogate and arguments.threat_model != "adaptive":
+        raise inputs.InputError("--surrogate belongs to --threat-model adaptive")
+    if bool(arguments.substitute) != (arguments.threat_model == "transfer"):
+        raise inputs.InputError("--threat-model transfer and --substitute belong together: give both")
+    if arguments.threat_model == "adaptive":
+        names = arguments.surrogate or list(adaptive.SURROGATES)
+        surrogates = {name: adaptive.surrogate(pssr, name) for name in names}
+        return {"classifier": pssr.classifier, **surrogates}
+    if arguments.threat_model == "transfer":
+        path = pathlib.Path(arguments.substitute)
+        substitute = training.load_model(path / "classifier.keras" if path.is_dir() else path)
+        if (
+            substitute.input_shape != pssr.input_shape
+            or substitute.output_shape[-1:] != (pssr.classifier.output_shape[-1:])
+        ):
+            raise inputs.InputError(
+                f"{path} takes {substitute.input_shape} and returns {substitute.output_shape}, expected a "
+                f"classifier like that of the PSSR: {pssr.input_shape} and {pssr.classifier.output_shape}"
+            )
+        if evaluation.weights_hash(substitute) == evaluation.weights_hash(pssr.classifier):
+            raise inputs.InputError(f"{path} is the PSSR's own classifier, expected another one")
+        return {"substitute": substitute}
+    return {"classifier": pssr.classifier}
 
 
 def check_out(path, overwrite):
@@ -104,11 +185,21 @@ def main(argv=None):
     add(
         "--attacks",
         nargs="+",
-        default=["fgsm", "bim", "mim", "pgd"],
         metavar="NAME",
-        help=", ".join(attacks.REGISTRY),
+        help=f"{', '.join(attacks.REGISTRY)}; with fields as in pgd:steps=100,restarts=5,best=true; "
+        "cw has an L2 budget of its own, as in cw:eps=2, or none",
     )
-    add("--eps", help="attack budget, such as 0.3 or 8/255; that of the training by default")
+    add("--eps", help="attack budget (Linf), such as 0.3 or 8/255; that of the training by default")
+    add("--threat-model", choices=list(THREAT_MODELS), default="oblivious")
+    add(
+        "--surrogate",
+        nargs="+",
+        metavar="NAME",
+        help=f"for adaptive: {', '.join(adaptive.SURROGATES)}; all by default",
+    )
+    add("--substitute", metavar="FILE", help="for transfer: a classifier (.keras), or a run folder")
+    add("--checks", action="store_true", help="look for signs that the attacks failed")
+    add("--cache", metavar="DIR", help="keep adversarial images here, and read them from here")
     add("--n", type=int, help="the first n images of the test split; all by default")
     add("--batch-size", type=int, default=500)
     add("--seed", type=int, default=0)

@@ -120,14 +120,15 @@ class SaliencyAware(SoftMask):
         def smoothed(x):
             classes = tf.argmax(self.classify(x), axis=-1)
 
-            def backward(upstream):
+            def backward(upstream, variables=()):
                 largest = tf.reduce_max(tf.abs(upstream), axis=(1, 2, 3), keepdims=True)
                 h = tf.math.divide_no_nan(self.radius, largest)
                 ahead, behind = (
                     pixel_surgery.saliency(self.classify, x + sign * h * upstream, of, classes)
                     for sign in (1, -1)
                 )
-                return tf.math.divide_no_nan(ahead - behind, 2 * h)
+                product = tf.math.divide_no_nan(ahead - behind, 2 * h)
+                return (product, [None] * len(variables)) if variables else product
 
             return pixel_surgery.saliency(self.classify, x, of, classes), backward
 

@@ -45,6 +45,42 @@ def create(name, **fields):
     return REGISTRY[name](**fields)
 
 
+def parse(text, eps=None):
+    """An attack from what a user types: a name, or a name with fields.
+
+        "pgd"    "pgd:steps=100,restarts=5,best=true"    "cw:eps=2"
+
+    Args:
+        text: name[:field=value,...].
+        eps: the Linf budget of attacks in that norm, unless the text gives one. Attacks in another norm do
+            not take it.
+
+    Raises:
+        InputError: for an unknown attack or field, or a value that does not fit.
+    """
+    name, _, settings = text.partition(":")
+    if name not in REGISTRY:
+        create(name)  # refuses it
+    cls = REGISTRY[name]
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    fields = {"eps": eps} if cls.norm == "Linf" else {}
+    for setting in filter(None, settings.split(",")):
+        field, _, value = setting.partition("=")
+        if field not in known:
+            raise InputError(f"{name} has no field {field!r}, expected one of {', '.join(known)}")
+        default = known[field].default
+        try:
+            if isinstance(default, bool):
+                fields[field] = {"true": True, "false": False}[value.lower()]
+            elif isinstance(default, int):
+                fields[field] = int(value)
+            else:
+                fields[field] = value if field in ("eps", "mode") else float(value)
+        except (KeyError, ValueError):
+            raise InputError(f"{field} of {name} is {value!r}, which does not fit") from None
+    return cls(**fields)
+
+
 def logits_function(model):
     """The model as a plain function, images -> float32 logits (B, K), in inference mode.
 
@@ -155,7 +191,9 @@ def check_perturbation(attack, x, x_adv):
     if attack.eps is not None:
         largest = distances(x, x_adv, attack.norm).max(initial=0)
         if largest > attack.eps * (1 + 1e-5) + 1e-6:
-            raise RuntimeError(f"{attack.name} moved {largest:g}, more than {attack.eps:g}; please report this")
+            raise RuntimeError(
+                f"{attack.name} moved {largest:g}, more than {attack.eps:g}; please report this"
+            )
 
 
 def distances(x, x_adv, norm):
@@ -181,6 +219,7 @@ class Attack:
 
     name: typing.ClassVar[str]
     norm: typing.ClassVar[str] = "Linf"
+    uses_gradient: typing.ClassVar[bool] = True
 
     def __post_init__(self):
         object.__setattr__(self, "eps", parse_eps(self.eps))

@@ -77,7 +77,10 @@ class CarliniWagner(Attack):
 
         def search(_, c, low, high, nearest, best):
             reached, nearest, best = self.descend(logits, x, y, start, c, nearest, best)
-            low, high = tf.where(reached, low, tf.maximum(low, c)), tf.where(reached, tf.minimum(high, c), high)
+            low, high = (
+                tf.where(reached, low, tf.maximum(low, c)),
+                tf.where(reached, tf.minimum(high, c), high),
+            )
             c = tf.where(high < UNREACHED, (low + high) / 2, c * 10)
             return _ + 1, c, low, high, nearest, best
 

@@ -66,6 +66,7 @@ class Square(SurvivorAttack):
     p: float = 0.8
 
     lookahead: typing.ClassVar[int] = 4
+    uses_gradient: typing.ClassVar[bool] = False
 
     def __post_init__(self):
         super().__post_init__()

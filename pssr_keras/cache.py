@@ -1,0 +1,69 @@
+"""Adversarial images on disk, so that what was crafted once is not crafted again.
+
+The name of a file is a hash of everything that determines its content: weights and settings of the
+model, attack, seed, images, indices, versions. A changed ingredient is another file.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+import warnings
+import zipfile
+
+import numpy as np
+
+from .inputs import InputError
+
+
+def key(ingredients):
+    """Hash of a dictionary of texts, numbers, lists and arrays."""
+
+    def plain(value):
+        if isinstance(value, np.ndarray):
+            digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+            return [str(value.dtype), list(value.shape), digest]
+        return str(value)
+
+    text = json.dumps(ingredients, sort_keys=True, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def check_folder(folder):
+    """Make the folder of a cache, or refuse one that cannot be written.
+
+    Raises:
+        InputError: if it is a file or cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be used as a cache ({error.strerror})") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} cannot be written: choose another cache")
+    return folder
+
+
+def remember(folder, ingredients, make):
+    """The array of these ingredients: read from the folder, or made by `make()` and kept there.
+
+    Each file carries a hash of its array; a damaged one is made anew, with a warning.
+    """
+    path = check_folder(folder) / f"{key(ingredients)}.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                array = stored["array"]
+                if str(stored["sha256"]) == hashlib.sha256(array.tobytes()).hexdigest():
+                    return array
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            pass
+        warnings.warn(f"{path} is damaged and is made anew", stacklevel=2)
+    array = np.ascontiguousarray(make())
+    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as file:
+        np.savez_compressed(file, array=array, sha256=hashlib.sha256(array.tobytes()).hexdigest())
+    os.replace(partial, path)  # all or nothing, also when interrupted
+    return array
