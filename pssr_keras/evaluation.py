@@ -334,7 +334,7 @@ def remarks(record):
         for row, cells in record["cells"].items()
         if (leaks := label_leaks(cells))
     ]
-    for column, config in record["attacks"].items():
+    for column, config in record.get("attacks", {}).items():
         if config.get("norm") == "L2":
             reading = "no budget: success at any distance" if config["eps"] is None else "success within eps"
             distance = config["distance"]

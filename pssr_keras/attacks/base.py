@@ -280,11 +280,25 @@ class Attack:
 # The caches keep a model alive as long as it is among the last ones attacked.
 @functools.lru_cache(maxsize=32)
 def _compiled(attack, model):
-    """One traced function for each attack and model; it is traced again only for a new batch shape."""
-    return tf.function(functools.partial(attack.perturb, logits_function(model)), autograph=False)
+    """One traced function for each attack and model, for one batch shape, then for any."""
+    perturb = functools.partial(attack.perturb, logits_function(model))
+    return tf.function(perturb, autograph=False, reduce_retracing=True)
 
 
 @functools.lru_cache(maxsize=32)
 def compiled_logits(model):
-    """The model as one traced function of images (B, H, W, C) -> float32 logits (B, K), in inference mode."""
-    return tf.function(logits_function(model), autograph=False)
+    """The model as a compiled function of images (B, H, W, C) -> float32 logits (B, K), in inference mode.
+
+    It is traced once for each shape of an image, whatever their number.
+    """
+    compiled = {}
+
+    def logits(x):
+        x = tf.convert_to_tensor(x)
+        kind = (x.dtype, *x.shape[1:])
+        if kind not in compiled:
+            signature = [tf.TensorSpec([None, *x.shape[1:]], x.dtype)]
+            compiled[kind] = tf.function(logits_function(model), input_signature=signature, autograph=False)
+        return compiled[kind](x)
+
+    return logits

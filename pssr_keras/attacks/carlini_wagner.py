@@ -1,8 +1,8 @@
 """The attack of Carlini and Wagner in the L2 norm: the smallest perturbation that fools the model.
 
 Source: Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks". Their attack has
-no budget. Where a table lists it beside attacks that have one, one may ask for two things: whether it
-succeeds at all (no `eps`), or whether it succeeds within an L2 budget (`eps`). They differ much, so say which.
+no budget. Where a table lists it beside attacks that have one, it may mean two things: that the attack
+succeeds at all (no `eps`), or that it succeeds within an L2 budget (`eps`). They differ much: say which.
 """
 
 import dataclasses

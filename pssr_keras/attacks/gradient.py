@@ -77,6 +77,7 @@ class IterativeAttack(Attack):
             raise InputError(f"steps is {self.steps}, expected at least 1")
         if self.step_size is None:
             object.__setattr__(self, "step_size", self.relative_step_size * self.eps)
+        object.__setattr__(self, "step_size", float(self.step_size))
         if not self.step_size >= 0:
             raise InputError(f"step_size is {self.step_size}, expected a number >= 0")
 
@@ -139,10 +140,23 @@ class PGD(IterativeAttack):
         if not self.best:
             return self.ascend(logits, x + self.eps * noise[0], x, y)
         best = (x, tf.fill(tf.shape(y), -np.inf), tf.zeros_like(y, tf.bool))
+
+        def start_again(i, best):
+            """Another start for the images that still stand."""
+            rest = tf.where(~best[2])
+            x_rest, y_rest, noise_rest = (tf.gather_nd(part, rest) for part in (x, y, noise[i]))
+            found = self.ascend_keeping(
+                logits,
+                x_rest + self.eps * noise_rest,
+                x_rest,
+                y_rest,
+                tuple(tf.gather_nd(part, rest) for part in best),
+            )
+            put = tf.tensor_scatter_nd_update
+            return i + 1, tuple(put(old, rest, new) for old, new in zip(best, found, strict=True))
+
         return tf.while_loop(
-            lambda i, best: (i < self.restarts) & ~tf.reduce_all(best[2]),
-            lambda i, best: (i + 1, self.ascend_keeping(logits, x + self.eps * noise[i], x, y, best)),
-            (0, best),
+            lambda i, best: (i < self.restarts) & ~tf.reduce_all(best[2]), start_again, (0, best)
         )[1][0]
 
     def ascend_keeping(self, logits, start, x, y, best):

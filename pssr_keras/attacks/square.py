@@ -76,10 +76,8 @@ class Square(SurvivorAttack):
             raise InputError(f"p is {self.p}, expected a share from 0 to 1")
 
     def ends(self):
-        early = (10, 50, 100, 200, 500)
-        return sorted({*(end for end in early if end < self.queries), *range(1000, self.queries, 500)}) + [
-            self.queries
-        ]
+        ends = (10, 50, 100, 200, 500, *range(1000, self.queries, 500))
+        return [*(end for end in ends if end < self.queries), self.queries]
 
     def noise(self, seed, indices, shape, run):
         height, width, channels = shape
