@@ -11,6 +11,7 @@ import pathlib
 import tempfile
 import warnings
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def remember(folder, ingredients, make):
                 array = stored["array"]
                 if str(stored["sha256"]) == hashlib.sha256(array.tobytes()).hexdigest():
                     return array
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             pass
         warnings.warn(f"{path} is damaged and is made anew", stacklevel=2)
     array = np.ascontiguousarray(make())

@@ -8,7 +8,7 @@ from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
 from pssr_keras import InputError, attacks
-from pssr_keras.attacks import base
+from pssr_keras.attacks import apgd, autoattack, base, carlini_wagner, fab, gradient, square, survivors
 
 EPS = 0.2
 ALL = [attacks.FGSM(EPS), attacks.BIM(EPS), attacks.MIM(EPS), attacks.PGD(EPS)]
@@ -126,17 +126,57 @@ def test_one_trace_serves_all_batches_of_a_shape(toy_classifier, toy_images):
 
 def test_defaults_are_the_stated_ones():
     assert attacks.PGD(0.3).get_config() == {
-        "attack": "pgd", "eps": 0.3, "targeted": False, "steps": 40, "step_size": pytest.approx(0.01)
+        "attack": "pgd", "norm": "Linf", "eps": 0.3, "targeted": False, "steps": 40,
+        "step_size": pytest.approx(0.01), "restarts": 1, "best": False,
     }  # fmt: skip
     assert attacks.BIM("0.3").step_size == pytest.approx(0.06)
     assert attacks.MIM("8/255").eps == pytest.approx(8 / 255)
 
 
 def test_the_registry_knows_every_attack():
-    assert list(attacks.REGISTRY) == ["fgsm", "bim", "pgd", "mim"]
+    assert set(attacks.REGISTRY) == {
+        "fgsm", "bim", "pgd", "mim", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square", "autoattack", "cw"
+    }  # fmt: skip
     assert attacks.create("pgd", eps="8/255", steps=3) == attacks.PGD(8 / 255, steps=3)
-    with pytest.raises(InputError, match="unknown attack 'pdg', expected one of fgsm"):
+    with pytest.raises(InputError, match="unknown attack 'pdg', expected one of"):
         attacks.create("pdg", eps=0.3)
+
+
+def test_attacks_are_parsed_with_their_fields():
+    assert attacks.parse("pgd", 0.3) == attacks.PGD(0.3)
+    assert attacks.parse("pgd:steps=7,restarts=2,best=true", "8/255") == attacks.PGD(
+        8 / 255, steps=7, restarts=2, best=True
+    )
+    assert attacks.parse("pgd:eps=0.1,step_size=0.02", 0.3) == attacks.PGD(0.1, step_size=0.02)
+    assert attacks.parse("cw", 0.3) == attacks.CarliniWagner()
+    assert attacks.parse("cw:eps=2", 0.3) == attacks.CarliniWagner(2.0)
+    assert attacks.parse("square:queries=9,mode=strict", 0.3) == attacks.Square(0.3, queries=9, mode="strict")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pdg", "unknown attack 'pdg'"),
+        ("pgd:stops=3", "pgd has no field 'stops', expected one of eps"),
+        ("pgd:steps=three", "steps of pgd is 'three', which does not fit"),
+        ("pgd:best=perhaps", "best of pgd is 'perhaps'"),
+        ("pgd:steps", "steps of pgd is ''"),
+        ("cw:eps=far", "eps is 'far'"),
+    ],
+)
+def test_bad_texts_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        attacks.parse(text, 0.3)
+
+
+def test_a_trajectory_ends_where_the_attack_ends(toy_classifier, toy_images):
+    attack = attacks.PGD(EPS, steps=6)
+    losses, fooled = gradient.trajectory(attack, toy_classifier, toy_images.x, toy_images.y, seed=4)
+    assert losses.shape == fooled.shape == (7, 64)
+    x_adv = attack(toy_classifier, toy_images.x, toy_images.y, seed=4)
+    np.testing.assert_allclose(losses[-1], loss(toy_classifier, x_adv, toy_images.y), rtol=1e-3, atol=1e-5)
+    predicted = toy_classifier.predict(x_adv, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(fooled[-1], predicted != toy_images.y)
 
 
 @pytest.mark.parametrize("eps", ["-0.1", "1.5", "nan", "a lot", "8/0", "", None, float("inf")])
@@ -178,6 +218,9 @@ def test_probabilities_and_nan_are_refused(toy_classifier, toy_images):
 
 
 def test_attacks_import_nothing_of_the_package_but_the_checks_of_inputs():
-    for module in (base, attacks.gradient):
+    """Only the adaptive surrogates know what a PSSR is."""
+    rooms = (apgd, autoattack, base, carlini_wagner, fab, gradient, square, survivors)
+    own = {f".{room.__name__.rsplit('.', 1)[1]}" for room in rooms}
+    for module in rooms:
         lines = [line for line in inspect.getsource(module).splitlines() if line.startswith("from .")]
-        assert {line.split()[1] for line in lines} <= {"..inputs", ".base"}
+        assert {line.split()[1] for line in lines} <= {"..inputs", *own}

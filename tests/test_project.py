@@ -21,8 +21,9 @@ ORDER = [
     ["surgery"],
     ["cae"],
     ["defense"],
+    ["cache"],
     ["evaluation"],
-    ["training"],
+    ["checks", "training"],
     ["pretrained"],
     ["command_line"],
 ]

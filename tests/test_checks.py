@@ -1,0 +1,83 @@
+"""The checks must pass where an attack works, and fail on models and attacks known to be broken."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pssr_keras import checks
+
+FAST = {"steps": 10, "queries": 100, "draws": 5}
+
+
+def verdicts(findings):
+    return {finding.name: finding.verdict for finding in findings}
+
+
+def failures(findings):
+    return {name for name, verdict in verdicts(findings).items() if verdict == checks.FAIL}
+
+
+@pytest.fixture(scope="module")
+def plain(toy_classifier, toy_images):
+    return checks.run(toy_classifier, toy_images, 0.2, **FAST)
+
+
+def test_nothing_fails_on_an_honest_model(plain):
+    assert checks.reliable(plain), checks.text(plain)
+    assert "no check failed" in checks.text(plain)
+    assert len(plain) == 17
+
+
+def test_a_gradient_masked_model_fails(toy_classifier, toy_images):
+    """Pixels are rounded to three levels: accurate, and without gradient."""
+    found = checks.run(lambda x: toy_classifier(tf.round(2 * x) / 2), toy_images, 0.2, **FAST)
+    assert "images without gradient" in failures(found)
+    assert {"white box no weaker than Square", "eps = 1 breaks all"} <= failures(found)
+    assert "UNRELIABLE" in checks.text(found)
+
+
+def test_a_saturated_model_fails(toy_classifier, toy_images):
+    """Logits so large that the float32 gradient of the cross-entropy is zero."""
+    found = checks.run(lambda x: 1e4 * toy_classifier(x), toy_images, 0.2, **FAST)
+    assert "images without gradient" in failures(found)
+    assert "loss rises" in failures(found)
+
+
+def test_a_model_that_returns_probabilities_fails(toy_classifier, toy_images):
+    found = checks.run(lambda x: tf.nn.softmax(toy_classifier(x)), toy_images, 0.2, **FAST)
+    assert failures(found) == {"logits"}
+    assert "probabilities" in found[0].figure
+
+
+def test_a_model_that_returns_nan_fails(toy_classifier, toy_images):
+    found = checks.run(lambda x: toy_classifier(x) * float("nan"), toy_images, 0.2, **FAST)
+    assert failures(found) == {"logits"}
+
+
+def test_a_randomised_model_fails(toy_classifier, toy_images):
+    def noisy(x):
+        return toy_classifier(x + tf.random.normal(tf.shape(x), stddev=0.3))
+
+    assert "same answer twice" in failures(checks.run(noisy, toy_images, 0.2, **FAST))
+
+
+def test_a_model_that_looks_at_its_batch_fails(toy_classifier, toy_images):
+    def batch(x):
+        return toy_classifier(x - tf.reduce_mean(x, axis=0, keepdims=True) + 0.2)
+
+    assert "same answer alone" in failures(checks.run(batch, toy_images, 0.2, **FAST))
+
+
+def test_an_attack_on_something_else_fails(toy_classifier, toy_images):
+    """A surrogate whose gradients point nowhere: only the comparison with weaker attackers tells."""
+    noise = tf.constant(np.random.default_rng(0).normal(size=(1, 8, 8, 1)).astype(np.float32))
+
+    def misleading(x):
+        shift = tf.reduce_sum(noise * x, axis=(1, 2, 3))[:, None] * tf.constant([[1.0, -1.0, 0.5]])
+        return tf.stop_gradient(toy_classifier(x) - shift) + shift
+
+    found = checks.run(toy_classifier, toy_images, 0.2, surrogate=misleading, **FAST)
+    assert not checks.reliable(found)
+    assert "white box no weaker than Square" in failures(found)
+    assert verdicts(found)["same forward pass"] == checks.PASS
+    assert verdicts(found)["a small step raises the defense's loss"] == checks.WARN
