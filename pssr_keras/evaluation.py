@@ -205,6 +205,7 @@ def evaluate(
     images,
     attacks,
     *,
+    queried=None,
     threat_model=OBLIVIOUS,
     seed=0,
     batch_size=500,
@@ -215,10 +216,12 @@ def evaluate(
 
     Args:
         crafted_on: the model that the attacks see, images -> logits; or {name: model}, each of which is
-            attacked in turn. An attack without gradients is run on the first of these only.
+            attacked in turn.
         judged: {row name: model}, whose answers count.
         images: `data.Images`.
         attacks: attacks of `pssr_keras.attacks`, each name once.
+        queried: {name: model}, what attacks without gradients query where several models are attacked; the
+            first of those if None. Surrogates of a PSSR all answer alike, so one suffices.
         threat_model: what the attacker knows, in words, for the record.
         seed, batch_size, cache: see `craft`.
         progress: show progress bars.
@@ -234,34 +237,40 @@ def evaluate(
         row: {"benign": measurement(correct(m, images.x, images.y, batch_size))} for row, m in judged.items()
     }
     described = {}
-    for number, (source, model) in enumerate(sources.items()):
-        for attack in attacks:
-            if number > 0 and not attack.uses_gradient:
-                continue
-            column = f"{source} {attack.name}".strip() if attack.uses_gradient else attack.name
-            label = f"{column}, {len(images)} images" if progress else None
-            described[column] = attack.get_config() | ({"crafted_on": source} if several else {})
-            if isinstance(attack, AutoAttack):
-                result = run_autoattack(attack, model, images, seed, batch_size, label, cache)
-                x_adv = result.x_adv
-                described[column]["robust_when_crafted"] = {
-                    part: text_of(flags) for part, flags in result.robust.items()
-                }
-            else:
-                x_adv = craft(attack, model, images, seed, batch_size, label, cache)
-            moved = distances(images.x, x_adv, attack.norm)
-            described[column]["distance"] = {
-                "median_of_moved": float(np.median(moved[moved > 0])) if (moved > 0).any() else 0.0,
-                "largest": float(moved.max()),
-                "moved": int((moved > 0).sum()),
+    queried = dict(list(sources.items())[:1]) if queried is None else queried
+    runs = [
+        (source, model, attack)
+        for by_gradient, models in ((True, sources), (False, queried))
+        for source, model in models.items()
+        for attack in attacks
+        if attack.uses_gradient == by_gradient
+    ]
+    for source, model, attack in runs:
+        column = f"{source} {attack.name}".strip()
+        label = f"{column}, {len(images)} images" if progress else None
+        described[column] = attack.get_config() | ({"crafted_on": source} if several else {})
+        if isinstance(attack, AutoAttack):
+            result = run_autoattack(attack, model, images, seed, batch_size, label, cache)
+            x_adv = result.x_adv
+            described[column]["robust_when_crafted"] = {
+                part: text_of(flags) for part, flags in result.robust.items()
             }
-            for row, defended in judged.items():
-                cells[row][column] = measurement(correct(defended, x_adv, images.y, batch_size))
+        else:
+            x_adv = craft(attack, model, images, seed, batch_size, label, cache)
+        moved = distances(images.x, x_adv, attack.norm)
+        described[column]["distance"] = {
+            "median_of_moved": float(np.median(moved[moved > 0])) if (moved > 0).any() else 0.0,
+            "largest": float(moved.max()),
+            "moved": int((moved > 0).sum()),
+        }
+        for row, defended in judged.items():
+            cells[row][column] = measurement(correct(defended, x_adv, images.y, batch_size))
     if several:
         # An attack with another norm or without a budget answers another question.
-        other = {column for column, config in described.items() if config["norm"] != "Linf"}
-        for row in cells.values():
-            row[WORST_CASE] = worst_case({c: cell for c, cell in row.items() if c not in other})
+        comparable = [column for column, config in described.items() if config["norm"] == "Linf"]
+        if comparable:
+            for row in cells.values():
+                row[WORST_CASE] = worst_case({column: row[column] for column in ("benign", *comparable)})
     return {
         "data": images.source,
         "n": len(images),
@@ -270,7 +279,9 @@ def evaluate(
         "attacks": described,
         "seed": seed,
         "versions": versions(),
-        "crafted_on": {n: identity(m) for n, m in sources.items()} if several else weights_hash(crafted_on),
+        "crafted_on": {n: identity(m) for n, m in (sources | queried).items()}
+        if several
+        else weights_hash(crafted_on),
         "weights": {row: weights_hash(model) for row, model in judged.items()},
         "cells": cells,
     }

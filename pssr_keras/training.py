@@ -152,6 +152,8 @@ def write_json(path, content):
 
 def load_model(path):
     """A `.keras` file, or an error that names it."""
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path} cannot be read: there is no such file")
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds of error for a damaged archive

@@ -86,6 +86,7 @@ def evaluate(arguments):
         {"PSSR": pssr} if is_adaptive else training.stages(pssr),
         images,
         suite,
+        queried={"PSSR": pssr} if is_adaptive else None,
         threat_model=THREAT_MODELS[arguments.threat_model],
         seed=arguments.seed,
         batch_size=arguments.batch_size,

@@ -1,3 +1,4 @@
+import itertools
 import pathlib
 
 import keras
@@ -342,7 +343,7 @@ def test_few_traces_serve_all_numbers_of_images(linear):
 def test_the_cascade_only_loses_images_and_tells_which(reference, tmp_path):
     from pssr_keras import data
 
-    model, x, y, eps, stored = reference
+    model, x, y, eps, _ = reference
     images = data.Images(x, y, 10, "reference", np.arange(64))
     attack = attacks.AutoAttack(eps)
     small = [attacks.APGDCE(eps, steps=5), attacks.FABT(eps, steps=5), attacks.Square(eps, queries=20)]
@@ -350,7 +351,7 @@ def test_the_cascade_only_loses_images_and_tells_which(reference, tmp_path):
     result = evaluation.run_autoattack(attack, model, images, cache=tmp_path)
     flags = list(result.robust.values())
     assert list(result.robust) == ["clean", "apgd-ce", "fab-t", "square"]
-    for earlier, later in zip(flags, flags[1:], strict=False):
+    for earlier, later in itertools.pairwise(flags):
         assert not (later & ~earlier).any()
     np.testing.assert_array_equal(survivors.predict(model, result.x_adv) == y, flags[-1])
 

@@ -31,8 +31,7 @@ def test_nothing_fails_on_an_honest_model(plain):
 def test_a_gradient_masked_model_fails(toy_classifier, toy_images):
     """Pixels are rounded to three levels: accurate, and without gradient."""
     found = checks.run(lambda x: toy_classifier(tf.round(2 * x) / 2), toy_images, 0.2, **FAST)
-    assert "images without gradient" in failures(found)
-    assert {"white box no weaker than Square", "eps = 1 breaks all"} <= failures(found)
+    assert failures(found) == {"images without gradient", "eps = 1 breaks all", "loss rises"}
     assert "UNRELIABLE" in checks.text(found)
 
 
@@ -76,7 +75,7 @@ def test_an_attack_on_something_else_fails(toy_classifier, toy_images):
         shift = tf.reduce_sum(noise * x, axis=(1, 2, 3))[:, None] * tf.constant([[1.0, -1.0, 0.5]])
         return tf.stop_gradient(toy_classifier(x) - shift) + shift
 
-    found = checks.run(toy_classifier, toy_images, 0.2, surrogate=misleading, **FAST)
+    found = checks.run(toy_classifier, toy_images, 0.3, surrogate=misleading, steps=10, queries=400, draws=5)
     assert not checks.reliable(found)
     assert "white box no weaker than Square" in failures(found)
     assert verdicts(found)["same forward pass"] == checks.PASS

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pssr_keras import PSSR, InputError, PixelSurgery, attacks, evaluation
+from pssr_keras.attacks import adaptive
 
 
 def test_wilson_interval_is_that_of_the_formula():
@@ -110,3 +111,38 @@ def test_hashes_tell_weights_and_files_apart(toy_classifier, toy_extrapolator, t
     assert evaluation.weights_hash(toy_classifier) != evaluation.weights_hash(toy_extrapolator)
     with pytest.raises(InputError, match="cannot be read"):
         evaluation.file_hash(tmp_path / "nothing")
+
+
+def test_an_image_is_robust_in_the_worst_case_only_if_it_survives_all(toy_classifier, toy_images):
+    """Several models are attacked; Square queries the defense itself; CW has another norm and stays out."""
+    pssr = PSSR(toy_classifier, PixelSurgery())
+    sources = {"classifier": toy_classifier, "frozen_mask": adaptive.surrogate(pssr, "frozen_mask")}
+    suite = [attacks.FGSM(0.15), attacks.Square(0.15, queries=20), attacks.CarliniWagner(steps=5, searches=2)]
+    record = evaluation.evaluate(
+        sources,
+        {"PSSR": pssr},
+        toy_images,
+        suite,
+        queried={"PSSR": pssr},
+        threat_model=evaluation.ADAPTIVE,
+    )
+    cells = record["cells"]["PSSR"]
+    linf = ["classifier fgsm", "frozen_mask fgsm", "PSSR square"]
+    assert set(cells) == {"benign", "worst case", *linf, "classifier cw", "frozen_mask cw"}
+    flags = [evaluation.flags_of(cells[column]["correct"]) for column in ["benign", *linf]]
+    assert cells["worst case"]["correct"] == evaluation.text_of(np.all(flags, axis=0))
+    assert cells["worst case"]["accuracy"] <= min(cells[column]["accuracy"] for column in linf)
+    assert set(record["crafted_on"]) == {"classifier", "frozen_mask", "PSSR"}
+    assert record["attacks"]["PSSR square"]["crafted_on"] == "PSSR"
+
+    lines = evaluation.table(record).splitlines()
+    assert lines[0].split() == ["PSSR"]  # many attacks, one model: a row for each attack
+    assert lines[-1].startswith("threat model adaptive")
+    assert "frozen_mask cw moves" in "\n".join(evaluation.remarks(record))
+
+
+def test_a_failed_check_marks_what_was_crafted_there(record):
+    findings = [{"name": "loss rises", "verdict": "FAIL", "figure": "3%", "expected": "99%"}]
+    marked = evaluation.remarks({**record, "checks": {"identity": findings}})
+    assert "UNRELIABLE where crafted on the identity: failed loss rises" in marked
+    assert not any("UNRELIABLE" in line for line in evaluation.remarks(record))

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
-from pssr_keras import data, pretrained
+from pssr_keras import classifiers, data, evaluation, pretrained
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -76,7 +77,7 @@ def test_train_refuses_a_foreign_classifier(refused, tmp_path):
 
 
 EVALUATE_MISTAKES = [
-    (["--attacks", "pdg"], "unknown attack 'pdg', expected one of fgsm"),
+    (["--attacks", "pdg"], "unknown attack 'pdg', expected one of apgd-ce"),
     (["--eps", "9/8"], "eps is '9/8'"),
     (["--n", "1001"], "n is 1,001, expected 1 to 1,000"),
     (["--n", "0"], "n is 0"),
@@ -84,6 +85,18 @@ EVALUATE_MISTAKES = [
     (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of mnist"),
     (["--run", "nowhere"], "nowhere holds no trained PSSR"),
     (["--images", "none.npz"], "none.npz is no .npz file"),
+    (["--attacks", "pgd:stps=3"], "pgd has no field 'stps', expected one of eps"),
+    (["--attacks", "pgd:steps=many"], "steps of pgd is 'many'"),
+    (["--attacks", "pgd:restarts=0"], "restarts"),
+    (["--attacks", "autoattack:mode=quick"], "mode is 'quick', expected one of fast, strict"),
+    (["--attacks", "cw:eps=-1"], "eps is -1.0, expected a finite L2 distance"),
+    (["--attacks", "pgd", "pgd:steps=3"], "--attacks names pgd twice"),
+    (["--surrogate", "identity"], "--surrogate belongs to --threat-model adaptive"),
+    (["--threat-model", "adaptive", "--surrogate", "magic"], "unknown surrogate 'magic', expected one of id"),
+    (["--threat-model", "transfer"], "--threat-model transfer and --substitute belong together"),
+    (["--substitute", "mine.keras"], "--threat-model transfer and --substitute belong together"),
+    (["--threat-model", "transfer", "--substitute", "no.keras"], "no.keras cannot be read"),
+    (["--cache", str(SCRIPTS / "evaluate.py")], "evaluate.py"),
 ]
 
 
@@ -153,6 +166,62 @@ def test_evaluate_measures_the_shipped_weights_on_own_images(tmp_path, capsys):
     record = json.loads((tmp_path / "record.json").read_text())
     assert record["weights_from"] == "shipped mnist"
     assert len(record["cells"]["PSSR"]["fgsm"]["correct"]) == 12
+
+
+def test_a_substitute_must_fit_and_be_another_model(refused, tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    foreign = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(inputs)))
+    pssr = pretrained.load_pretrained("mnist")
+    for name, model, message in (
+        ("foreign", foreign, "expected a classifier like that of the PSSR"),
+        ("own", pssr.classifier, "is the PSSR's own classifier"),
+    ):
+        model.save(tmp_path / f"{name}.keras")
+        assert message in refused(
+            "evaluate", "--threat-model", "transfer", "--substitute", tmp_path / f"{name}.keras"
+        )
+
+
+def test_a_transfer_attack_is_crafted_on_the_substitute(tmp_path, capsys):
+    substitute = classifiers.lenet5()
+    substitute.save(tmp_path / "classifier.keras")
+    arguments = ["--source", "bundled", "--n", 20, "--attacks", "fgsm", "--out", tmp_path / "record.json"]
+    arguments += ["--threat-model", "transfer", "--substitute", tmp_path]
+    assert script("evaluate").main(list(map(str, arguments))) == 0
+    assert "threat model transfer" in capsys.readouterr().out
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["crafted_on"] == evaluation.weights_hash(substitute)
+    assert record["cells"]["undefended"]["fgsm"]["accuracy"] > 0.5  # an untrained substitute tells little
+
+
+def test_an_adaptive_evaluation_names_what_failed_and_goes_on_where_it_stopped(tmp_path, capsys):
+    arguments = ["--source", "bundled", "--n", 10, "--threat-model", "adaptive", "--surrogate", "frozen_mask"]
+    arguments += ["--attacks", "pgd:steps=20,best=true", "square:queries=5", "--cache", tmp_path / "cache"]
+    arguments += ["--out", tmp_path / "record.json", "--overwrite"]
+    arguments = list(map(str, arguments))
+    assert script("evaluate").main(arguments) == 0
+    first = capsys.readouterr().out
+    assert "threat model adaptive" in first
+    assert "frozen_mask pgd, 10 images" in first
+    cells = json.loads((tmp_path / "record.json").read_text())["cells"]["PSSR"]
+    assert cells["frozen_mask pgd"]["accuracy"] < 0.3 < 0.7 < cells["classifier pgd"]["accuracy"]
+    assert cells["worst case"]["accuracy"] <= cells["frozen_mask pgd"]["accuracy"]
+
+    assert script("evaluate").main(arguments) == 0
+    second = capsys.readouterr().out
+    assert "10 images" not in second  # nothing is crafted again
+    assert json.loads((tmp_path / "record.json").read_text())["cells"]["PSSR"] == cells
+
+
+@pytest.mark.slow
+def test_checks_tell_a_failed_attack_from_a_working_one(tmp_path, capsys):
+    arguments = ["--source", "bundled", "--n", 50, "--threat-model", "adaptive", "--surrogate", "frozen_mask"]
+    arguments += ["--attacks", "pgd:steps=10", "--checks", "--out", tmp_path / "record.json"]
+    assert script("evaluate").main(list(map(str, arguments))) == 0
+    output = capsys.readouterr().out
+    assert "UNRELIABLE where crafted on the classifier: failed" in output
+    assert "UNRELIABLE where crafted on the frozen_mask" not in output
+    assert len(json.loads((tmp_path / "record.json").read_text())["checks"]["frozen_mask"]) == 17
 
 
 def test_a_truncated_file_of_shipped_weights_is_refused(monkeypatch, tmp_path, refused):
