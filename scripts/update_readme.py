@@ -1,33 +1,35 @@
 #!/usr/bin/env python
-"""Write the table of the shipped weights into README.md, from their model card.
+"""Write the tables of the shipped weights into README.md, from their model card and the committed records.
 
     python scripts/update_readme.py
 
-A test fails when the README and the model card drift apart.
+A test fails when the README and the records drift apart.
 """
 
 import json
 import pathlib
 import sys
 
-from pssr_keras import command_line, evaluation, pretrained
+from pssr_keras import command_line, config, evaluation, pretrained
 
 ROOT = pathlib.Path(__file__).parents[1]
-BEGIN, END = (f"<!-- table of the shipped weights: {edge} -->\n" for edge in ("begin", "end"))
+RESULTS = ROOT / "results"
 
 
-def table(card, paper):
+def percent(cell, digits=2):
+    """A cell's accuracy and its interval, such as "98.20 (97.17 to 98.86)"."""
+    low, high = (100 * bound for bound in cell["interval_95"])
+    return f"{100 * cell['accuracy']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def shipped(card, paper):
     """The accuracies of a model card beside those of the paper, in Markdown."""
     columns = ["benign", *card["attacks"]]
     lines = ["| accuracy in % | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for row, cells in card["cells"].items():
-        values = []
-        for column in columns:
-            low, high = (100 * bound for bound in cells[column]["interval_95"])
-            values.append(f"{100 * cells[column]['accuracy']:.2f} ({low:.2f} to {high:.2f})")
-        lines.append(f"| {row} | " + " | ".join(values) + " |")
+        lines.append(f"| {row} | " + " | ".join(percent(cells[column]) for column in columns) + " |")
         if row in ("undefended", "PSSR"):
-            published = dict(zip(paper["columns"], paper[row], strict=True))
+            published = dict(zip(paper["columns"], paper["table 1"][row], strict=True))
             lines.append(f"| {row}, paper | " + " | ".join(f"{published[c]:.2f}" for c in columns) + " |")
     pgd, bim = card["attacks"]["pgd"], card["attacks"]["bim"]
     leaking = ", ".join(evaluation.label_leaks(card["cells"]["PSSR"])) or "no attack"
@@ -43,12 +45,75 @@ def table(card, paper):
     return "\n".join(lines) + "\n"
 
 
+def stronger(oblivious, budgeted, adaptive, paper):
+    """The PSSR under AutoAttack, CW and the surrogates, beside the paper, in Markdown."""
+    published = dict(zip(paper["columns"], paper["table 1"]["PSSR"], strict=True))
+    cells = oblivious["cells"]["PSSR"]
+    distance = oblivious["attacks"]["cw"]["distance"]["median_of_moved"]
+    budget = budgeted["attacks"]["cw"]["eps"]
+    undefended = 100 * budgeted["cells"]["undefended"]["cw"]["accuracy"]
+    lines = [
+        "| threat model | attack | PSSR, accuracy in % | paper |",
+        "|---|---|---|---|",
+        f"| oblivious | none | {percent(cells['benign'], 1)} | {published['benign']:.2f} |",
+        f"| oblivious | AutoAttack | {percent(cells['autoattack'], 1)} | {published['autoattack']:.2f} |",
+        f"| oblivious | CW, no L2 budget | {percent(cells['cw'], 1)} | {published['cw']:.2f} |",
+        f"| oblivious | CW, L2 at most {budget:g} | {percent(budgeted['cells']['PSSR']['cw'], 1)} | |",
+    ]
+    cells = adaptive["cells"]["PSSR"]
+    surrogates = [name for name in adaptive["crafted_on"] if f"{name} pgd" in cells and name != "classifier"]
+    for surrogate in surrogates:
+        for attack, name in (("pgd", "PGD-100"), ("apgd-ce", "APGD-CE"), ("apgd-t", "APGD-T")):
+            bpda = (
+                f"{paper['table 3']['PSSR']['BPDA']:.2f}"
+                if (surrogate, attack) == ("identity", "pgd")
+                else ""
+            )
+            cell = percent(cells[f"{surrogate} {attack}"], 1)
+            lines.append(f"| adaptive, `{surrogate}` | {name} | {cell} | {bpda} |")
+    queries = adaptive["attacks"]["PSSR square"]["queries"]
+    pgd = adaptive["attacks"]["identity pgd"]
+    failed = [
+        name
+        for name in surrogates
+        if any(finding["verdict"] == "FAIL" for finding in adaptive["checks"][name])
+    ]
+    lines += [
+        f"| adaptive, queries only | Square, {queries:,} queries | {percent(cells['PSSR square'], 1)} | |",
+        f"| adaptive | **worst case of all** | **{percent(cells['worst case'], 1)}** | |",
+        "",
+        f"Shipped weights, n = {adaptive['n']:,}, data: {adaptive['data']}, seed {adaptive['seed']}; Wilson 95% "
+        f"intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps of "
+        f"{pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an L2 distance of "
+        f"{distance:.2f} (median); within {budget:g} it leaves the undefended classifier {undefended:.1f}%. "
+        "The paper does not say how it counts CW, nor what its BPDA differentiates. Checks (`--checks`) of "
+        f"attacks through {', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL on "
+        f"{min(adaptive['n'], config.CHECKED_IMAGES)} images, those through "
+        f"{', '.join(f'`{name}`' for name in surrogates if name not in failed) or 'none'} pass.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def between(text, title, content):
+    """`text` with `content` between the marks of this title."""
+    begin, end = (f"<!-- {title}: {edge} -->\n" for edge in ("begin", "end"))
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"the README has no place for the {title}")
+    return before + begin + content + end + after
+
+
+def read(*names):
+    return json.loads(RESULTS.joinpath(*names).read_text())
+
+
 def updated(readme):
-    """The text of the README with the table as the model card has it."""
-    paper = json.loads((ROOT / "results" / "paper.json").read_text())["mnist"]
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + table(pretrained.model_card("mnist"), paper) + END + after
+    """The text of the README with the tables as the records have them."""
+    paper = read("paper.json")["mnist"]
+    readme = between(readme, "table of the shipped weights", shipped(pretrained.model_card("mnist"), paper))
+    records = [read("mnist", f"{name}.json") for name in ("oblivious_strong", "oblivious_cw", "adaptive")]
+    return between(readme, "table of stronger attackers", stronger(*records, paper))
 
 
 def update():
