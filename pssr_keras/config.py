@@ -34,13 +34,21 @@ class Experiment:
     classifier_batch_size: int = 128  # ours, because the paper is silent
     classifier_learning_rate: float = 1e-3  # paper, section 4.3, with Adam
     augment_shift: int = 2  # ours, because it lifts LeNet5 to the paper's clean accuracy; in pixels
+    objective: str = "cross_entropy"  # paper, Table 1: the undefended baseline; others are in baselines.py
+    inner_steps: int = 10  # ours, because 40 (Madry et al. 2018) take four times as long
+    inner_step_size: float = 0.25  # ours, because ten steps reach well across the budget; in units of eps
+    ramp_share: float = 0.4  # ours, because LeNet5 learns nothing if eps 0.3 is there from the start
+    one_over_lambda: float = 6.0  # paper, Table 1: TRADES
+    gradient_penalty: float = 10.0  # ours, because the paper is silent
 
     # Attacks
     eps: float = 0.3  # paper, section 4.3
     training_attacks: tuple[str, ...] = ("fgsm", "pgd")  # paper, section 4.3
+    attack_labels: str = "true"  # ours, because the paper names none; others are a control of label leaking
     evaluation_attacks: tuple[str, ...] = ("fgsm", "bim", "mim", "pgd")  # paper, section 4.4
 
     # Pixel surgery
+    surgery: bool = True  # paper, eq. 7; the row +CAE of Table 4 leaves it out
     alpha: float = 1.5  # paper, section 4.5
     score: str = "magnitude"  # ours, because of the evidence in results/mnist/surgery_readings.md
     channels: str = "max"  # ours, because a pixel is salient if any of its channels is
@@ -108,6 +116,47 @@ ADAPTIVE_ATTACKS = (
     "square:queries=1000",  # ours, because it needs no gradient; 5,000 queries find few images more
 )
 CHECKED_IMAGES = 100  # ours, because the checks look for failures of tens of percent
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """How much of everything goes into the paper's tables: `reproduction.run` makes them."""
+
+    n: int  # images under FGSM, BIM, MIM and PGD
+    n_strong: int  # images under AutoAttack, CW and adaptive attacks
+    strong_attacks: tuple[str, ...] = ("autoattack", "cw")  # paper, section 4.2
+    adaptive_attacks: tuple[str, ...] = (*ADAPTIVE_ATTACKS, "apgd-t")  # ours, because it is the strongest
+    alphas: tuple[float, ...] = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0)  # paper, Fig. 7
+    passes: tuple[int, ...] = (1, 2, 3, 4)  # paper, Fig. 10(b)
+    seeds: tuple[int, ...] = (0, 1, 2)  # ours, because one training tells nothing of the next
+    main: tuple[str, ...] = ()  # changes of the preset's PSSR, for all rows but the variants
+    robust: tuple[str, ...] = ()  # changes for classifiers trained by another objective
+    variant: tuple[str, ...] = ()  # changes for PSSRs that are compared with each other, all alike
+
+
+REPRODUCTIONS = {
+    "mnist": {
+        "smoke": Reproduction(
+            n=40,
+            n_strong=10,
+            strong_attacks=("apgd-ce", "cw:steps=20,searches=2"),
+            adaptive_attacks=("pgd:steps=5", "square:queries=10"),
+            alphas=(1.0, 1.5),
+            passes=(1, 2),
+            seeds=(0, 1),
+            main=("train_limit=600", "classifier_epochs=2", "cae_epochs=1"),
+            robust=("train_limit=600", "classifier_epochs=1", "inner_steps=2"),
+            variant=("train_limit=300", "cae_epochs=1"),
+        ),
+        "cpu": Reproduction(
+            n=10_000,
+            n_strong=1_000,
+            robust=("classifier_epochs=12",),
+            variant=("train_limit=20000", "cae_copies=1", "cae_epochs=9"),
+        ),
+        "paper": Reproduction(n=10_000, n_strong=10_000, robust=("classifier_epochs=100",)),
+    },
+}
 
 
 OPTIONS = (

@@ -5,6 +5,7 @@ on the PSSR. Transfer: crafted on a substitute. Adaptive: crafted on surrogates 
 `attacks.adaptive`). All are the same call of `evaluate`.
 """
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import pathlib
@@ -38,6 +39,23 @@ def wilson_interval(successes, total, confidence=0.95):
         raise InputError(f"{successes} of {total} is no proportion, expected 0 <= successes <= total")
     interval = scipy.stats.binomtest(int(successes), int(total)).proportion_ci(confidence, "wilson")
     return interval.low, interval.high
+
+
+def mcnemar(first, second):
+    """McNemar's exact test of two rows on the same images: are their errors equally many?
+
+    Of the images that exactly one of both classifies correctly, each row should win half: a binomial test.
+
+    Args:
+        first, second: (n,) bool, per-image flags.
+
+    Returns:
+        {"first_only", "second_only": numbers of images, "p": two-sided p-value, 1 without a difference}.
+    """
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    wins, losses = int((first & ~second).sum()), int((second & ~first).sum())
+    p = scipy.stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    return {"first_only": wins, "second_only": losses, "p": float(p)}
 
 
 def weights_hash(model):
@@ -83,6 +101,37 @@ def identity(model):
     if getattr(model, "surgery", None) is not None:
         known["surgery"] = model.surgery.get_config()
     return known | {n: getattr(model, n) for n in ("temperature", "radius") if hasattr(model, n)}
+
+
+LABELS = ("true", "predicted", "random target")
+
+
+def check_labels_kind(kind):
+    if kind not in LABELS:
+        raise InputError(f"labels are {kind!r}, expected one of {', '.join(LABELS)}")
+
+
+def with_labels(kind, attack, model, images, seed=0, batch_size=500):
+    """An attack and images whose labels are those that the attacker uses: a control of label leaking.
+
+    Args:
+        kind: "true": away from the true label. "predicted": away from the class that the model predicts, so
+            that the perturbation tells no more than the model does. "random target": towards a class drawn at
+            random among those not predicted, so that it tells nothing of the true label.
+        attack, model, images, seed, batch_size: see `craft`.
+
+    Returns:
+        (attack, images).
+    """
+    check_labels_kind(kind)
+    if kind == "true":
+        return attack, images
+    predicted = logits_of(model, images.x, batch_size).argmax(axis=-1).astype(np.int32)
+    if kind == "predicted":
+        return attack, dataclasses.replace(images, y=predicted)
+    offsets = np.random.default_rng([seed, 1]).integers(1, images.classes, images.indices.max() + 1)
+    targets = (predicted + offsets[images.indices]) % images.classes
+    return dataclasses.replace(attack, targeted=True), dataclasses.replace(images, y=targets.astype(np.int32))
 
 
 def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None):
@@ -206,6 +255,7 @@ def evaluate(
     attacks,
     *,
     queried=None,
+    labels="true",
     threat_model=OBLIVIOUS,
     seed=0,
     batch_size=500,
@@ -222,6 +272,7 @@ def evaluate(
         attacks: attacks of `pssr_keras.attacks`, each name once.
         queried: {name: model}, what attacks without gradients query where several models are attacked; the
             first of those if None. Surrogates of a PSSR all answer alike, so one suffices.
+        labels: which labels the attacker uses, see `with_labels`; what counts are always the true ones.
         threat_model: what the attacker knows, in words, for the record.
         seed, batch_size, cache: see `craft`.
         progress: show progress bars.
@@ -248,15 +299,16 @@ def evaluate(
     for source, model, attack in runs:
         column = f"{source} {attack.name}".strip()
         label = f"{column}, {len(images)} images" if progress else None
+        attack, labelled = with_labels(labels, attack, model, images, seed, batch_size)
         described[column] = attack.get_config() | ({"crafted_on": source} if several else {})
         if isinstance(attack, AutoAttack):
-            result = run_autoattack(attack, model, images, seed, batch_size, label, cache)
+            result = run_autoattack(attack, model, labelled, seed, batch_size, label, cache)
             x_adv = result.x_adv
             described[column]["robust_when_crafted"] = {
                 part: text_of(flags) for part, flags in result.robust.items()
             }
         else:
-            x_adv = craft(attack, model, images, seed, batch_size, label, cache)
+            x_adv = craft(attack, model, labelled, seed, batch_size, label, cache)
         moved = distances(images.x, x_adv, attack.norm)
         described[column]["distance"] = {
             "median_of_moved": float(np.median(moved[moved > 0])) if (moved > 0).any() else 0.0,
@@ -276,6 +328,7 @@ def evaluate(
         "n": len(images),
         "indices": images.indices.tolist(),
         "threat_model": threat_model,
+        "labels": labels,
         "attacks": described,
         "seed": seed,
         "versions": versions(),

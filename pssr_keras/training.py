@@ -25,7 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from . import attacks, cae, classifiers, data, evaluation
+from . import attacks, baselines, cae, classifiers, data, evaluation
 from .defense import PSSR
 from .inputs import InputError, check_logits
 from .surgery import PixelSurgery
@@ -48,10 +48,7 @@ def run(config, folder, data_dir=None, classifier_file=None, overwrite=False):
         InputError: if the folder is a file, is not writable, or holds another configuration or a damaged
             file; if the classifier does not fit; if there are fewer images than asked for.
     """
-    make_attacks(
-        config, config.training_attacks + config.evaluation_attacks
-    )  # unknown names, before any work
-    unfitted_surgery(config)
+    check_names(config)
     folder = prepare_folder(folder, config, classifier_file, overwrite)
     finished = folder / "evaluation.json"
     if finished.is_file():
@@ -59,14 +56,25 @@ def run(config, folder, data_dir=None, classifier_file=None, overwrite=False):
 
     train, validation, test = load_splits(config, data_dir)
     classifier = train_classifier(config, folder, train, validation, classifier_file)
-    train = augment(train, config.cae_copies, config.cae_shift, config.seed)
     pssr = train_pssr(config, folder, classifier, train, validation)
     record = evaluate_run(config, pssr, test)
+    remove_intermediate(folder)
+    write_json(finished, record)
+    return record
+
+
+def check_names(config):
+    """Refuse unknown attacks, readings and label kinds of an experiment before any work."""
+    make_attacks(config, config.training_attacks + config.evaluation_attacks)
+    unfitted_surgery(config)
+    evaluation.check_labels_kind(config.attack_labels)
+
+
+def remove_intermediate(folder):
+    """Delete the files that a finished run no longer needs."""
     for pattern in INTERMEDIATE_FILES:
         for path in folder.glob(pattern):
             path.unlink()
-    write_json(finished, record)
-    return record
 
 
 # --- folders and files ---------------------------------------------------------------------------
@@ -344,27 +352,33 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
     optimizer = keras.optimizers.Adam(
         learning_rate(config.classifier_learning_rate, config.classifier_epochs * steps, 0)
     )
-    classifier.compile(
-        optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
     optimizer.build(classifier.trainable_variables)
     x, y = tf.constant(train.x), tf.constant(train.y)
 
     def batch(rows, seed):
         return shift_images(tf.gather(x, rows), config.augment_shift, seed), tf.gather(y, rows)
 
+    model = classifier
+    if config.objective == "cross_entropy":
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        classifier.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    else:
+        model = robust_training(config, classifier, config.classifier_epochs * steps)
+        model.compile(optimizer, jit_compile=False)
+
+    def batch_and_noise(rows, seed):
+        noise = tf.random.stateless_uniform((size, *train.x.shape[1:]), seed + 1, -1.0, 1.0)
+        return *batch(rows, seed), noise
+
     def make_dataset(first_epoch):
         batches = epochs_of_batches(len(train), size, config.seed, first_epoch, config.classifier_epochs)
-        return batches.map(batch, tf.data.AUTOTUNE)
+        return batches.map(batch if model is classifier else batch_and_noise, tf.data.AUTOTUNE)
 
     fit(
-        classifier,
+        model,
         optimizer,
         make_dataset,
-        label=f"training {config.classifier} on {len(train):,} images",
+        label=f"training {config.classifier} by {config.objective} on {len(train):,} images",
         folder=folder,
         name="classifier",
         seed=config.seed,
@@ -377,6 +391,18 @@ def train_classifier(config, folder, train, validation, classifier_file=None):
     print(f"\nvalidation accuracy of {config.classifier}: {100 * flags.mean():.2f}% of {len(flags):,} images")
     write_atomically(finished, classifier.save)
     return classifier
+
+
+def robust_training(config, classifier, steps):
+    """The training of a classifier by one of the baselines' objectives, over so many steps."""
+    numbers = {
+        "step_size": config.inner_step_size * config.eps,
+        "steps": config.inner_steps,
+        "one_over_lambda": config.one_over_lambda,
+        "penalty": config.gradient_penalty,
+    }
+    ramp_steps = int(config.ramp_share * steps)
+    return baselines.Objective(classifier, config.objective, config.eps, ramp_steps, numbers)
 
 
 def check_classifier(classifier, images):
@@ -425,17 +451,26 @@ def make_attacks(config, names):
 CRAFTED_AT_ONCE = 20_000  # images in a file: what an interruption may cost
 
 
-def adversarial_images(config, folder, classifier, train):
+def adversarial_images(config, folder, classifier, train, cache=None):
     """Stage 2: the training images under each training attack, a list of (N, H, W, C)."""
     crafted = []
     for attack in make_attacks(config, config.training_attacks):
+        attack, labelled = evaluation.with_labels(
+            config.attack_labels, attack, classifier, train, config.seed
+        )
+        if cache is not None:
+            label = f"crafting {attack.name} on {len(train):,} training images"
+            crafted.append(
+                evaluation.craft(attack, classifier, labelled, config.seed, config.batch_size, label, cache)
+            )
+            continue
         parts = evaluation.batches(len(train), CRAFTED_AT_ONCE)
         paths = [folder / f"adversarial-{attack.name}-{rows.start}.npy" for rows in parts]
         for path, rows in zip(paths, parts, strict=True):
             if not path.is_file():
                 label = f"crafting {attack.name} on training images, {rows.stop:,} of {len(train):,}"
                 x_adv = evaluation.craft(
-                    attack, classifier, train.take(rows), config.seed, config.batch_size, label
+                    attack, classifier, labelled.take(rows), config.seed, config.batch_size, label
                 )
                 write_atomically(path, lambda partial, x_adv=x_adv: np.save(partial, x_adv))
         crafted.append(np.concatenate([read_array(path) for path in paths]))
@@ -451,6 +486,8 @@ def read_array(path):
 
 def remove_salient_pixels(surgery, classifier, versions, batch_size):
     """The trivial components of several arrays of images, one after the other: (sum of N, H, W, C)."""
+    if surgery is None:
+        return np.concatenate(versions)
     remove = tf.function(lambda batch: surgery.remove(lambda z: classifier(z, training=False), batch))
     x_t = np.empty((sum(map(len, versions)), *versions[0].shape[1:]), np.float32)
     start = 0
@@ -467,18 +504,24 @@ def remove_salient_pixels(surgery, classifier, versions, batch_size):
 
 
 def unfitted_surgery(config):
-    """The pixel surgery of an experiment, without the mean over the data set that it may need."""
-    return PixelSurgery(config.alpha, config.score, config.channels, config.threshold, config.flat)
+    """The pixel surgery of an experiment, if any, without the mean over the data set that it may need."""
+    surgery = PixelSurgery(config.alpha, config.score, config.channels, config.threshold, config.flat)
+    return surgery if config.surgery else None
 
 
-def train_pssr(config, folder, classifier, train, validation):
-    """Stages 2 and 3: the pairs, then the CAE; returns the whole defense."""
+def train_pssr(config, folder, classifier, train, validation, cache=None):
+    """Stages 2 and 3: the pairs, then the CAE; returns the whole defense.
+
+    Args:
+        cache: a folder shared by runs that train on the same adversarial images; see `evaluation.craft`.
+    """
     finished = folder / "pssr.keras"
     if finished.is_file():
         return load_model(finished)
-    versions = [train.x, *adversarial_images(config, folder, classifier, train)]
+    train = augment(train, config.cae_copies, config.cae_shift, config.seed)
+    versions = [train.x, *adversarial_images(config, folder, classifier, train, cache)]
     surgery = unfitted_surgery(config)
-    if surgery.threshold == "dataset":
+    if surgery is not None and surgery.threshold == "dataset":
         surgery = surgery.fit_mean(classifier, versions)
 
     keras.utils.set_random_seed(config.seed)

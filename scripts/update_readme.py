@@ -82,10 +82,10 @@ def stronger(oblivious, budgeted, adaptive, paper):
         f"| adaptive, queries only | Square, {queries:,} queries | {percent(cells['PSSR square'], 1)} | |",
         f"| adaptive | **worst case of all** | **{percent(cells['worst case'], 1)}** | |",
         "",
-        f"Shipped weights, n = {adaptive['n']:,}, data: {adaptive['data']}, seed {adaptive['seed']}; Wilson 95% "
-        f"intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps of "
-        f"{pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an L2 distance of "
-        f"{distance:.2f} (median); within {budget:g} it leaves the undefended classifier {undefended:.1f}%. "
+        f"Shipped weights, n = {adaptive['n']:,}, data: {adaptive['data']}, seed {adaptive['seed']}; Wilson "
+        f"95% intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: "
+        f"steps of {pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an "
+        f"L2 distance of {distance:.2f} (median); within {budget:g} it leaves the undefended classifier {undefended:.1f}%. "
         "The paper does not say how it counts CW, nor what its BPDA differentiates. Checks (`--checks`) of "
         f"attacks through {', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL on "
         f"{min(adaptive['n'], config.CHECKED_IMAGES)} images, those through "

@@ -18,13 +18,14 @@ PACKAGE = ROOT / "pssr_keras"
 ORDER = [
     ["inputs", "startup"],
     ["config", "data", "classifiers", "losses", "attacks"],
-    ["surgery"],
+    ["surgery", "baselines"],
     ["cae"],
     ["defense"],
     ["cache"],
     ["evaluation"],
     ["checks", "training"],
     ["pretrained"],
+    ["reproduction"],
     ["command_line"],
 ]
 
