@@ -234,6 +234,13 @@ def text_of(flags):
     return "".join("1" if flag else "0" for flag in flags)
 
 
+def text_of_indices(indices):
+    """Positions in a data set as text, such as "0-9" or "0-9,12"."""
+    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
+    parts = [(part[0], part[-1]) for part in np.split(np.asarray(indices), breaks)]
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in parts)
+
+
 def flags_of(text):
     """The flags (N,) that `text_of` wrote."""
     return np.array([character == "1" for character in text])
@@ -326,7 +333,7 @@ def evaluate(
     return {
         "data": images.source,
         "n": len(images),
-        "indices": images.indices.tolist(),
+        "indices": text_of_indices(images.indices),
         "threat_model": threat_model,
         "labels": labels,
         "attacks": described,

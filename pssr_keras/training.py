@@ -155,7 +155,8 @@ def write_atomically(path, write):
 
 
 def write_json(path, content):
-    write_atomically(path, lambda partial: partial.write_text(json.dumps(content, indent=1) + "\n"))
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(path, lambda partial: partial.write_text(text))
 
 
 def load_model(path):

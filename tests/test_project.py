@@ -25,7 +25,8 @@ ORDER = [
     ["evaluation"],
     ["checks", "training"],
     ["pretrained"],
-    ["reproduction"],
+    ["reproduction", "plotting"],
+    ["report"],
     ["command_line"],
 ]
 
@@ -59,7 +60,7 @@ def test_every_number_of_an_experiment_says_where_it_comes_from():
     exempt = {"dataset", "preset", "source", "seed"}
     for name in set(fields) - exempt:
         (line,) = re.findall(rf"^    {name}: .*$", source, re.MULTILINE)
-        assert re.search(r"# (paper, (section|eq\.) ?\d|ours, because )", line), line
+        assert re.search(r"# (paper, (section|eq\.|Fig\.|Table) ?\d|ours, because )", line), line
 
 
 def test_presets_are_the_promised_ones():

@@ -1,0 +1,72 @@
+"""Figures, from arrays and records; colours that colour-blind readers and printers keep apart."""
+
+import matplotlib.figure
+import numpy as np
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito 2008
+MARKERS = ("o", "s", "^", "D", "v", "x")
+
+
+def _figure(columns=1, width=4.8, height=3.4):
+    """A figure with a row of axes; it belongs to no window, so nothing needs closing."""
+    figure = matplotlib.figure.Figure(figsize=(width * columns, height), layout="constrained")
+    return figure, np.atleast_1d(figure.subplots(1, columns, sharey=True))
+
+
+def _percent_axis(axes):
+    axes.set_ylim(0, 104)
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _errors(cells):
+    """Accuracies in %, and the two lengths of their error bars."""
+    values = np.array([100 * cell["accuracy"] for cell in cells])
+    bounds = np.array([[100 * bound for bound in cell["interval_95"]] for cell in cells])
+    return values, np.maximum(0, np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
+
+
+def bars(panels, names):
+    """Bars in groups, one panel beside the other.
+
+    Args:
+        panels: {title: {group: {bar: cell}}}, cells as in a record.
+        names: {bar: label in the legend}.
+    """
+    figure, all_axes = _figure(len(panels))
+    for axes, (title, groups) in zip(all_axes, panels.items(), strict=True):
+        width = 0.8 / len(names)
+        for number, (bar, label) in enumerate(names.items()):
+            values, errors = _errors([cells[bar] for cells in groups.values()])
+            places = np.arange(len(groups)) + (number - (len(names) - 1) / 2) * width
+            axes.bar(places, values, 0.9 * width, yerr=errors, color=COLOURS[number], label=label, capsize=2)
+        axes.set_xticks(range(len(groups)), list(groups))
+        axes.set_title(title)
+        _percent_axis(axes)
+    all_axes[0].set_ylabel("accuracy in %")
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
+    return figure
+
+
+def curves(panels, x_label, lowest=0):
+    """Lines with their intervals, one panel beside the other.
+
+    Args:
+        panels: {title: {line: {x: cell}}}, with x as text or number.
+        x_label: below the panels.
+        lowest: where the axis of accuracies begins, in %.
+    """
+    figure, all_axes = _figure(len(panels))
+    for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
+        for number, (label, points) in enumerate(lines.items()):
+            values, errors = _errors(list(points.values()))
+            places = [float(x) for x in points]
+            style = {"color": COLOURS[number], "marker": MARKERS[number]}
+            axes.errorbar(places, values, yerr=errors, label=label, capsize=2, **style)
+        axes.set_title(title)
+        axes.set_xlabel(x_label)
+        _percent_axis(axes)
+        axes.set_ylim(lowest, 100 + 0.04 * (100 - lowest))
+    all_axes[0].set_ylabel("accuracy in %")
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure

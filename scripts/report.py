@@ -1,0 +1,42 @@
+#!/usr/bin/env python
+"""Publish the records of scripts/reproduce.py: JSON, tables in Markdown, figures, and the README's tables.
+
+python scripts/report.py --dataset mnist --study runs/reproduction-mnist-cpu
+python scripts/report.py --dataset mnist       # again from the records that results/ holds
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from pssr_keras import command_line, config, report
+from pssr_keras.inputs import InputError
+
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
+
+
+def publish(arguments):
+    if arguments.dataset not in config.REPRODUCTIONS:
+        known = ", ".join(config.REPRODUCTIONS)
+        raise InputError(f"no tables of data set {arguments.dataset!r} yet, expected one of {known}")
+    folder = pathlib.Path(arguments.out or RESULTS / arguments.dataset)
+    source = pathlib.Path(arguments.study) / "records" if arguments.study else folder
+    paper = json.loads((RESULTS / "paper.json").read_text())[arguments.dataset]
+    report.write(report.read_records(source), folder, paper)
+    print(f"{folder / 'tables.md'}: written; run scripts/update_readme.py for the README")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--dataset", required=True, metavar="NAME", help=", ".join(config.REPRODUCTIONS))
+    add("--study", metavar="DIR", help="a folder of scripts/reproduce.py; results/DATASET itself by default")
+    add("--out", metavar="DIR", help="results/DATASET by default")
+    return command_line.run(publish, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
