@@ -37,8 +37,9 @@ def columns_of(record):
 
 
 def rows_of(record):
-    """The rows of a table's record, in their order."""
-    return list(dict.fromkeys(row for part in record["parts"] for row in part["cells"]))
+    """The rows of a table's record, in their order; the defense comes after those it is compared with."""
+    rows = list(dict.fromkeys(row for part in record["parts"] for row in part["cells"]))
+    return sorted(rows, key=lambda row: row.startswith("PSSR"))
 
 
 def numbers_of_images(record):
@@ -59,10 +60,10 @@ def conditions(part):
     return f"data: {part['data']}, seed {part['seed']}; {evaluation.budgets(part)}; Wilson 95% intervals"
 
 
-def accuracies(record, published=None, columns=None):
+def accuracies(record, published=None):
     """Rows of accuracies, each followed by the paper's where it has one."""
     published = published or {}
-    columns = columns or columns_of(record)
+    columns = columns_of(record)
     lines = []
     for row in rows_of(record):
         cells = row_of(record, row)
@@ -94,8 +95,9 @@ def trained(record):
     numbers = record["training"]
     images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
     return (
-        f"Every CAE here was trained on {images} training images for {numbers['cae_epochs']} epochs in batches "
-        f"of {numbers['cae_batch_size']}: a shorter schedule than that of the PSSR in Tables 1 to 3."
+        f"Every CAE here was trained on {images} training images for {numbers['cae_epochs']} epochs "
+        f"in batches of {numbers['cae_batch_size']}: a shorter schedule than that of the PSSR in "
+        "Tables 1 to 3."
     )
 
 
@@ -112,9 +114,9 @@ def test_of(record, first, second, column):
 def table_1(record, paper):
     return [
         "## Table 1: oblivious attackers",
-        f"Every attack is crafted on the classifier of its row, for PSSR on the undefended one: it knows nothing "
-        f"of the purifier. {numbers_of_images(record)}; {conditions(record['parts'][0])}. CW: success at any L2 "
-        "distance.",
+        "Every attack is crafted on the classifier of its row, for PSSR on the undefended one: it "
+        f"knows nothing of the purifier. {numbers_of_images(record)}; "
+        f"{conditions(record['parts'][0])}. CW: success at any L2 distance.",
         accuracies(record, paper["table 1"]),
         *leaks(record),
         "Not made here: ARN and PCL. The paper copied all baselines from their own publications, with other "
@@ -126,8 +128,8 @@ def table_2(record, paper):
     substitutes = sorted({part["substitute"] for part in record["parts"]})
     return [
         "## Table 2: transfer",
-        "Crafted on a substitute, trained as the classifier of the row is, on the same data with another seed. "
-        f"Substitutes: {'; '.join(substitutes)}. {numbers_of_images(record)}; "
+        "Crafted on a substitute, trained as the classifier of the row is, on the same data with "
+        f"another seed. Substitutes: {'; '.join(substitutes)}. {numbers_of_images(record)}; "
         f"{conditions(record['parts'][0])}.",
         accuracies(record, paper["table 2"]),
         *leaks(record),
@@ -180,9 +182,10 @@ def table_4(record, paper):
     ]
     return [
         "## Table 4: ablation",
-        "Oblivious, crafted on the classifier. +PS is equation 7, which zeroes pixels of the attacked image; the "
-        "oracle row removes the salient part of the perturbation only and needs the clean image. "
-        f"{trained(record)} Without ARD k = 1. {numbers_of_images(record)}; {conditions(record['parts'][0])}.",
+        "Oblivious, crafted on the classifier. +PS is equation 7, which zeroes pixels of the "
+        "attacked image; the oracle row removes the salient part of the perturbation only and needs "
+        f"the clean image. {trained(record)} Without ARD k = 1. {numbers_of_images(record)}; "
+        f"{conditions(record['parts'][0])}.",
         "\n".join([head, line, *rest]),
         *leaks(record),
         "McNemar's exact test on the same images: " + "; ".join(tests) + ".",
@@ -199,8 +202,9 @@ def figure_1(record, paper):
     ]
     return [
         "## Figure 1: salient and trivial perturbations",
-        "Accuracy of the undefended classifier where only a part of the perturbation is left: an analysis that "
-        f"needs the clean image. The last column is equation 7. n = {record['n']:,}; {conditions(record)}.",
+        "Accuracy of the undefended classifier where only a part of the perturbation is left: an "
+        f"analysis that needs the clean image. The last column is equation 7. n = {record['n']:,}; "
+        f"{conditions(record)}.",
         grid(["", *parts], lines),
         "![Figure 1](figure_1.png)",
     ]
@@ -216,8 +220,9 @@ def figure_7(record, paper):
     ]
     return [
         "## Figure 7: the threshold alpha",
-        "Accuracy of the undefended classifier on what alpha leaves: the trivial component of equation 7, and the "
-        f"clean image with the trivial perturbation. n = {record['n']:,}; {conditions(record)}, in the record.",
+        "Accuracy of the undefended classifier on what alpha leaves: the trivial component of "
+        f"equation 7, and the clean image with the trivial perturbation. n = {record['n']:,}; "
+        f"{conditions(record)}, in the record.",
         grid(["accuracy in %, alpha =", *alphas], lines),
         "![Figure 7](figure_7.png)",
     ]
@@ -254,10 +259,10 @@ def label_leak(record, paper):
     part = record["parts"][0]
     return [
         "## Control: does E read the label from the perturbation?",
-        "E is trained, and judged, with images crafted away from the true labels, away from the predicted classes, "
-        "and towards random classes. A perturbation made with the true label may carry it; one made from the "
-        f"prediction or at random tells E nothing that F does not know. {trained(record)} n = {part['n']:,}; "
-        f"{conditions(part)}.",
+        "E is trained, and judged, with images crafted away from the true labels, away from the "
+        "predicted classes, and towards random classes. A perturbation made with the true label may "
+        "carry it; one made from the prediction or at random tells E nothing that F does not know. "
+        f"{trained(record)} n = {part['n']:,}; {conditions(part)}.",
         grid(head, lines),
     ]
 

@@ -390,11 +390,11 @@ def run(dataset, preset, folder, source="auto", data_dir=None, shipped=False, ta
     Raises:
         InputError: for an unknown data set, preset or table, or a folder of another study.
     """
-    study = open_study(dataset, preset, folder, source, data_dir, shipped)
     names = list(TABLES) if tables is None else list(tables)
     for name in names:
         if name not in TABLES:
             raise InputError(f"unknown table {name!r}, expected one of {', '.join(TABLES)}")
+    study = open_study(dataset, preset, folder, source, data_dir, shipped)
     missing = [name for name in names if not (study.folder / "records" / f"{name}.json").is_file()]
     print(estimate(study, missing), flush=True)
     records = {}

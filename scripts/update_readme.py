@@ -85,9 +85,10 @@ def stronger(oblivious, budgeted, adaptive, paper):
         f"Shipped weights, n = {adaptive['n']:,}, data: {adaptive['data']}, seed {adaptive['seed']}; Wilson "
         f"95% intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: "
         f"steps of {pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an "
-        f"L2 distance of {distance:.2f} (median); within {budget:g} it leaves the undefended classifier {undefended:.1f}%. "
-        "The paper does not say how it counts CW, nor what its BPDA differentiates. Checks (`--checks`) of "
-        f"attacks through {', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL on "
+        f"L2 distance of {distance:.2f} (median); within {budget:g} it leaves the undefended "
+        f"classifier {undefended:.1f}%. The paper does not say how it counts CW, nor what its BPDA "
+        "differentiates. Checks (`--checks`) of attacks through "
+        f"{', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL on "
         f"{min(adaptive['n'], config.CHECKED_IMAGES)} images, those through "
         f"{', '.join(f'`{name}`' for name in surrogates if name not in failed) or 'none'} pass.",
     ]

@@ -59,7 +59,7 @@ def test_a_record_tells_everything_and_survives_json(record, toy_classifier, toy
     assert record["seed"] == 4
     assert record["threat_model"] == "oblivious: crafted on the classifier alone"
     assert record["attacks"]["pgd"]["steps"] == 40
-    assert record["indices"] == list(range(64))
+    assert record["indices"] == "0-63"
     assert record["crafted_on"] == record["weights"]["undefended"] == evaluation.weights_hash(toy_classifier)
     assert record["weights"]["PSSR"] != record["weights"]["undefended"]
     assert set(record["versions"]) >= {"python", "keras", "tensorflow", "cleverhans", "numpy"}
@@ -146,3 +146,35 @@ def test_a_failed_check_marks_what_was_crafted_there(record):
     marked = evaluation.remarks({**record, "checks": {"identity": findings}})
     assert "UNRELIABLE where crafted on the identity: failed loss rises" in marked
     assert not any("UNRELIABLE" in line for line in evaluation.remarks(record))
+
+
+def test_mcnemar_counts_the_images_on_which_rows_differ():
+    first = np.array([1] * 8 + [0] * 1 + [1] * 50 + [0] * 5, bool)
+    second = np.array([0] * 8 + [1] * 1 + [1] * 50 + [0] * 5, bool)
+    found = evaluation.mcnemar(first, second)
+    assert (found["first_only"], found["second_only"]) == (8, 1)
+    assert found["p"] == pytest.approx(2 * (1 + 9) / 2**9)  # both tails of a fair coin thrown nine times
+    assert evaluation.mcnemar(first, first)["p"] == 1
+
+
+def test_labels_of_the_attacker(toy_classifier, toy_images):
+    attack = attacks.PGD(0.2)
+    predicted = toy_classifier.predict(toy_images.x, verbose=0).argmax(axis=1)
+    assert evaluation.with_labels("true", attack, toy_classifier, toy_images) == (attack, toy_images)
+    same, labelled = evaluation.with_labels("predicted", attack, toy_classifier, toy_images)
+    assert same == attack
+    np.testing.assert_array_equal(labelled.y, predicted)
+    towards, labelled = evaluation.with_labels("random target", attack, toy_classifier, toy_images)
+    assert towards.targeted
+    assert (labelled.y != predicted).all()
+    assert len(np.unique((labelled.y - predicted) % 3)) == 2  # every other class occurs
+    part = toy_images.take(slice(10, 20))
+    np.testing.assert_array_equal(
+        evaluation.with_labels("random target", attack, toy_classifier, part)[1].y, labelled.y[10:20]
+    )
+    with pytest.raises(InputError, match="labels are 'none', expected one of true, predicted"):
+        evaluation.with_labels("none", attack, toy_classifier, toy_images)
+
+
+def test_indices_as_text():
+    assert evaluation.text_of_indices(np.array([0, 1, 2, 5, 7, 8])) == "0-2,5,7-8"

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 import pathlib
 import re
 import tomllib
@@ -54,9 +55,10 @@ def test_imports_go_one_way(path):
             assert not any(name.split(".")[0] in ("scripts", "tutorials") for name in names)
 
 
-def test_every_number_of_an_experiment_says_where_it_comes_from():
-    source = (PACKAGE / "config.py").read_text()
-    fields = [field.name for field in dataclasses.fields(config.Experiment)]
+@pytest.mark.parametrize("numbers", [config.Experiment, config.Reproduction])
+def test_every_number_of_an_experiment_says_where_it_comes_from(numbers):
+    source = inspect.getsource(numbers)
+    fields = [field.name for field in dataclasses.fields(numbers)]
     exempt = {"dataset", "preset", "source", "seed"}
     for name in set(fields) - exempt:
         (line,) = re.findall(rf"^    {name}: .*$", source, re.MULTILINE)
