@@ -70,3 +70,46 @@ def curves(panels, x_label, lowest=0):
     all_axes[0].set_ylabel("accuracy in %")
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
+
+
+def images(rows, columns=None, heat=None, title=None):
+    """A grid of images.
+
+    Args:
+        rows: {label: images (N, H, W, C) in [0, 1]}, one row each; arrays with values below 0, such as
+            perturbations, are shown from blue (-) over white to red (+).
+        columns: N texts above the columns, or {row label: N texts} with a text above each image.
+        heat: {row label: maps (N, H, W) in [0, 1]}, drawn over the images of that row.
+        title: above all.
+    """
+    count = max(map(len, rows.values()))
+    figure = matplotlib.figure.Figure(
+        figsize=(1.2 * count + 1.3, 1.38 * len(rows) + 0.3), layout="constrained"
+    )
+    axes = figure.subplots(len(rows), count, squeeze=False)
+    for line, (label, pictures) in zip(axes, rows.items(), strict=True):
+        pictures = np.asarray(pictures)
+        signed = pictures.min() < 0
+        size = np.abs(pictures).max()
+        style = (
+            {"cmap": "RdBu_r", "vmin": -size, "vmax": size}
+            if signed
+            else {"cmap": "gray", "vmin": 0, "vmax": 1}
+        )
+        for number, ax in enumerate(line):
+            ax.set(xticks=[], yticks=[])
+            if number >= len(pictures):
+                ax.axis("off")
+                continue
+            picture = pictures[number]
+            ax.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, **style)
+            if heat and label in heat:
+                ax.imshow(heat[label][number], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for place, label in enumerate(rows):
+        texts = columns.get(label) if isinstance(columns, dict) else columns if place == 0 else None
+        for ax, text in zip(axes[place], texts or [], strict=False):
+            ax.set_title(text, fontsize=9)
+    if title:
+        figure.suptitle(title)
+    return figure
