@@ -5,7 +5,7 @@ An answer of None is not checked, so a notebook runs whether its exercises are s
 
 import numpy as np
 
-from . import surgery
+from . import losses, surgery
 
 
 def percent(flags, to=5):
@@ -46,3 +46,61 @@ def check_equal_shares(answer, classifier, x_adv):
         abs(share - 0.5) < 0.02,
         f"{100 * share:.0f}% of the pixels are salient, try a {direction} alpha",
     )
+
+
+# --- 02_pixel_surgery ----------------------------------------------------------------------------
+
+
+def check_signed_mask(function, classifier, x):
+    """A function (gradient) -> salient mask that scores by the signed gradient, as `score="signed"` does."""
+    if function is None:
+        return verdict(None, False, "")
+    gradient = surgery.saliency(lambda z: classifier(z, training=False), x).numpy()
+    expected = surgery.PixelSurgery(score="signed").masks(classifier, x)[0].numpy()
+    found = np.asarray(function(gradient), np.float32)
+    if found.shape != expected.shape:
+        return verdict(0, False, f"the mask has shape {found.shape}, expected {expected.shape}")
+    differ = 100 * float((found != expected).mean())
+    hint = f"{differ:.0f}% of the pixels differ: is the mean that of the signed gradient, image by image?"
+    verdict(0, differ < 0.5, hint)
+
+
+def check_flat_image(kept_by_equation, kept_by_package):
+    """Shares of pixels that remain of an image whose saliency is 0 everywhere."""
+    if kept_by_equation is None or kept_by_package is None:
+        return verdict(None, False, "")
+    hint = "equation 4 asks whether S >= 1.5 mean(S). Put in S = 0: is 0 >= 0 true?"
+    verdict(0, (kept_by_equation, kept_by_package) == (0, 1), hint)
+
+
+# --- 03_regeneration -----------------------------------------------------------------------------
+
+
+def check_undecided_discriminator(answer):
+    """Both parts of equation 8 where D gives every pair the probability one half: (loss of D, loss of E)."""
+    if answer is None:
+        return verdict(None, False, "")
+    found = np.asarray(answer, float)
+    right = found.shape == (2,) and np.allclose(found, [2 * np.log(2), -np.log(2)], atol=0.01)
+    verdict(
+        0, right, "D adds -log D over a real and -log(1 - D) over a restored pair; E minimises log(1 - D)"
+    )
+
+
+def check_divergence(function):
+    """A function (logits, reference_logits) -> KL(p || q) of each row."""
+    if function is None:
+        return verdict(None, False, "")
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(size=(2, 6, 10)).astype(np.float32) * 3
+    found = np.asarray(function(first, second))
+    expected = losses.kl_divergence(first, second).numpy()
+    swapped = losses.kl_divergence(second, first).numpy()
+    if found.shape != expected.shape:
+        return verdict(0, False, f"the result has shape {found.shape}, expected {expected.shape}: one a row")
+    hint = (
+        "that is KL(q || p)"
+        if np.allclose(found, swapped, rtol=1e-3)
+        else "sum p (log p - log q) over classes"
+    )
+    verdict(0, np.allclose(found, expected, rtol=1e-3), hint)

@@ -72,6 +72,34 @@ def curves(panels, x_label, lowest=0):
     return figure
 
 
+def lines(panels, x_label, logarithmic=()):
+    """Plain curves over 1, 2, 3, ..., one panel beside the other.
+
+    Args:
+        panels: {title: {line: values}}.
+        x_label: below the panels.
+        logarithmic: titles of panels with a logarithmic axis.
+    """
+    figure = matplotlib.figure.Figure(figsize=(4.8 * len(panels), 3.4), layout="constrained")
+    all_axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    for axes, (title, curves_of) in zip(all_axes, panels.items(), strict=True):
+        for number, (label, values) in enumerate(curves_of.items()):
+            style = {
+                "color": COLOURS[number],
+                "marker": MARKERS[number],
+                "markevery": max(1, len(values) // 10),
+            }
+            axes.plot(range(1, len(values) + 1), values, label=label, **style)
+        axes.set_title(title)
+        axes.set_xlabel(x_label)
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if title in logarithmic:
+            axes.set_yscale("log")
+        axes.legend()
+    return figure
+
+
 def images(rows, columns=None, heat=None, title=None):
     """A grid of images.
 
