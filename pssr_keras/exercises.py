@@ -3,6 +3,8 @@
 An answer of None is not checked, so a notebook runs whether its exercises are solved or not.
 """
 
+import dataclasses
+
 import numpy as np
 
 from . import losses, surgery
@@ -104,3 +106,29 @@ def check_divergence(function):
         else "sum p (log p - log q) over classes"
     )
     verdict(0, np.allclose(found, expected, rtol=1e-3), hint)
+
+
+# --- 06_bpda -------------------------------------------------------------------------------------
+
+
+def check_random_threshold(x_adv, pssr, x, y, eps=0.3, draws=10):
+    """Adversarial images for a PSSR that draws its alpha from 1 to 2 anew for each call."""
+    if x_adv is None:
+        return verdict(None, False, "")
+    if float(np.abs(x_adv - x).max()) > eps + 1e-6 or x_adv.min() < 0 or x_adv.max() > 1:
+        return verdict(0, False, f"images must stay within {eps} of the clean ones and within [0, 1]")
+    right = []
+    for alpha in np.random.default_rng(7).uniform(1, 2, draws):
+        reading = dataclasses.replace(pssr.surgery, alpha=float(alpha))
+        answers = pssr.classifier(pssr.restore(reading.remove(pssr.classify, x_adv)))
+        right.append(np.argmax(answers, axis=-1) == y)
+    accuracy = float(np.mean(right))
+    hint = f"{100 * accuracy:.0f}% of {draws} draws are still right: average gradients over several alphas"
+    verdict(0, accuracy < 0.1, hint)
+
+
+def check_ceiling(answer):
+    """Whether robust accuracy, as the worst case within the budget, can exceed clean accuracy."""
+    if answer is None:
+        return verdict(None, False, "")
+    verdict(0, answer is False, "may the attacker leave the image as it is?")
