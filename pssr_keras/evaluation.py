@@ -234,6 +234,19 @@ def text_of(flags):
     return "".join("1" if flag else "0" for flag in flags)
 
 
+def within_budget(cells, column, distances, budget):
+    """The cell of an attack without a budget, had it one: beyond, the attacker leaves the image as it is.
+
+    Args:
+        cells: {column: `measurement`} of one model, the benign one among them, on the same images.
+        column: of the attack.
+        distances: of its images from the clean ones, (N,).
+        budget: the largest distance that counts.
+    """
+    attacked, clean = (flags_of(cells[name]["correct"]) for name in (column, "benign"))
+    return measurement(np.where(np.asarray(distances) <= budget, attacked, clean))
+
+
 def text_of_indices(indices):
     """Positions in a data set as text, such as "0-9" or "0-9,12"."""
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1
@@ -322,6 +335,8 @@ def evaluate(
             "largest": float(moved.max()),
             "moved": int((moved > 0).sum()),
         }
+        if attack.eps is None:  # so that a reader can count success within any budget
+            described[column]["distances"] = [round(float(distance), 3) for distance in moved]
         for row, defended in judged.items():
             cells[row][column] = measurement(correct(defended, x_adv, images.y, batch_size))
     if several:

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from . import losses, surgery
+from . import evaluation, losses, surgery
 
 
 def percent(flags, to=5):
@@ -132,3 +132,60 @@ def check_ceiling(answer):
     if answer is None:
         return verdict(None, False, "")
     verdict(0, answer is False, "may the attacker leave the image as it is?")
+
+
+# --- 04_robustness -------------------------------------------------------------------------------
+
+
+def check_interval(answer, right, n):
+    """Wilson's 95% interval of `right` of n images, in percent, as (low, high)."""
+    if answer is None:
+        return verdict(None, False, "")
+    expected = [100 * bound for bound in evaluation.wilson_interval(right, n)]
+    hint = "solve (p_hat - p)^2 = z^2 p (1 - p) / n for p, with z = 1.96; the centre is not p_hat itself"
+    verdict(0, np.allclose(answer, expected, atol=0.15), hint)
+
+
+def check_images_needed(answer):
+    """How many images tell 98% from 97% apart: intervals of one point to either side, within a tenth."""
+    if answer is None:
+        return verdict(None, False, "")
+    low, high = evaluation.wilson_interval(round(0.98 * answer), answer)
+    width = 100 * (high - low) / 2
+    verdict(
+        0, 0.9 <= width <= 1.1, f"with {answer:,} images the interval is {width:.1f} points to either side"
+    )
+
+
+# --- 05_ablations --------------------------------------------------------------------------------
+
+
+def check_mcnemar(function):
+    """A function (first, second) -> p-value of McNemar's exact test on two arrays of flags."""
+    if function is None:
+        return verdict(None, False, "")
+    generator = np.random.default_rng(0)
+    first, second = generator.uniform(size=(2, 200)) < np.array([[0.9], [0.8]])
+    expected = evaluation.mcnemar(first, second)["p"]
+    found = float(function(first, second))
+    hint = f"p = {found:.2g}: count only images on which exactly one is right, and toss a fair coin for each"
+    verdict(0, np.isclose(found, expected, rtol=0.01), hint)
+
+
+FAIR = {
+    "train each variant anew": True,
+    "same number of steps for each": True,
+    "leave a stage out of the trained whole": False,
+    "tune the whole longer than its parts": False,
+    "report the best of three seeds": False,
+    "judge all on the same images": True,
+}
+
+
+def check_fair(answer):
+    """Which of the practices in `FAIR` belong to a fair ablation: a set of their names."""
+    if answer is None:
+        return verdict(None, False, "")
+    expected = {practice for practice, fair in FAIR.items() if fair}
+    wrong = sorted(expected ^ set(answer))
+    verdict(0, not wrong, f"think again about: {wrong[0] if wrong else ''}")

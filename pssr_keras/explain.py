@@ -12,7 +12,7 @@ def _up_to(model, layer):
     names = [part.name for part in model.layers]
     if layer not in names:
         raise InputError(f"{model.name} has no layer {layer!r}, expected one of {', '.join(names)}")
-    return keras.Model(model.inputs, [model.get_layer(layer).output, model.output])
+    return keras.Model(model.input, [model.get_layer(layer).output, model.output])
 
 
 def grad_cam(model, x, layer, classes=None):

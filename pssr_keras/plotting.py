@@ -72,13 +72,14 @@ def curves(panels, x_label, lowest=0):
     return figure
 
 
-def lines(panels, x_label, logarithmic=()):
-    """Plain curves over 1, 2, 3, ..., one panel beside the other.
+def lines(panels, x_label, logarithmic=(), start=1):
+    """Plain curves over successive steps, one panel beside the other.
 
     Args:
         panels: {title: {line: values}}.
         x_label: below the panels.
         logarithmic: titles of panels with a logarithmic axis.
+        start: number of the first step.
     """
     figure = matplotlib.figure.Figure(figsize=(4.8 * len(panels), 3.4), layout="constrained")
     all_axes = np.atleast_1d(figure.subplots(1, len(panels)))
@@ -89,7 +90,7 @@ def lines(panels, x_label, logarithmic=()):
                 "marker": MARKERS[number],
                 "markevery": max(1, len(values) // 10),
             }
-            axes.plot(range(1, len(values) + 1), values, label=label, **style)
+            axes.plot(range(start, start + len(values)), values, label=label, **style)
         axes.set_title(title)
         axes.set_xlabel(x_label)
         axes.grid(axis="y", alpha=0.3)
@@ -97,6 +98,25 @@ def lines(panels, x_label, logarithmic=()):
         if title in logarithmic:
             axes.set_yscale("log")
         axes.legend()
+    return figure
+
+
+def scatter(panels, labels):
+    """Points in a plane, each drawn as the digit of its class, one panel beside the other.
+
+    Args:
+        panels: {title: places (N, 2)}.
+        labels: (N,) classes from 0 to 9; the digit tells them apart where colours do not.
+    """
+    figure, all_axes = _figure(len(panels), width=4.0, height=4.0)
+    for axes, (title, places) in zip(all_axes, panels.items(), strict=True):
+        for (x, y), label in zip(places, labels, strict=True):
+            axes.text(
+                x, y, str(label), color=COLOURS[label % len(COLOURS)], fontsize=8, ha="center", va="center"
+            )
+        everything = np.concatenate(list(panels.values()))
+        axes.set(xlim=np.quantile(everything[:, 0], (0, 1)), ylim=np.quantile(everything[:, 1], (0, 1)))
+        axes.set(title=title, xticks=[], yticks=[])
     return figure
 
 

@@ -5,14 +5,15 @@ Nothing is computed here that a record does not hold, but means, ranges and McNe
 
 import pathlib
 
-from . import evaluation, plotting, training
+from . import config, evaluation, plotting, training
 from .inputs import InputError
-from .reproduction import TABLES, row_of
+from .reproduction import CW_WITHIN, TABLES, row_of
 
 COLUMNS = ("benign", "fgsm", "bim", "mim", "pgd", "autoattack", "cw")
 NAMES = {
     "benign": "benign", "fgsm": "FGSM", "bim": "BIM", "mim": "MIM", "pgd": "PGD", "autoattack": "AutoAttack",
-    "cw": "CW", "apgd-ce": "APGD-CE", "apgd-t": "APGD-T", "square": "Square",
+    "cw": "CW", CW_WITHIN: f"CW, L2 at most "
+    f"{config.CW_BUDGET:g}", "apgd-ce": "APGD-CE", "apgd-t": "APGD-T", "square": "Square",
 }  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def grid(head, lines):
 
 def columns_of(record):
     """The columns of a table's record, in the order of the paper where it has them."""
-    found = {column for part in record["parts"] for cells in part["cells"].values() for column in cells}
+    found = {column for row in rows_of(record) for column in row_of(record, row)}
     return sorted(found, key=lambda column: (COLUMNS.index(column) if column in COLUMNS else 99, column))
 
 
@@ -44,14 +45,10 @@ def rows_of(record):
 
 def numbers_of_images(record):
     """How many images each column has, in words."""
-    counts = {}
-    for part in record["parts"]:
-        for cells in part["cells"].values():
-            for column in cells:
-                counts.setdefault(column, part["n"])
     texts = {}
+    cells = row_of(record, rows_of(record)[0])
     for column in columns_of(record):
-        texts.setdefault(counts[column], []).append(NAMES.get(column, column))
+        texts.setdefault(len(cells[column]["correct"]), []).append(NAMES.get(column, column))
     return "; ".join(f"n = {count:,} ({', '.join(names)})" for count, names in texts.items())
 
 
@@ -116,7 +113,8 @@ def table_1(record, paper):
         "## Table 1: oblivious attackers",
         "Every attack is crafted on the classifier of its row, for PSSR on the undefended one: it "
         f"knows nothing of the purifier. {numbers_of_images(record)}; "
-        f"{conditions(record['parts'][0])}. CW: success at any L2 distance.",
+        f"{conditions(record['parts'][0])}. CW looks for the nearest misclassified image: success at "
+        "any distance, and within a budget.",
         accuracies(record, paper["table 1"]),
         *leaks(record),
         "Not made here: ARN and PCL. The paper copied all baselines from their own publications, with other "

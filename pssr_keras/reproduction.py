@@ -157,11 +157,21 @@ class Study:
         }
 
 
+CW_WITHIN = "cw within budget"
+
+
 def row_of(record, row):
-    """The cells of a row, {column: cell}, from the parts of a table's record; the first to name one wins."""
+    """The cells of a row, {column: cell}, from the parts of a table's record; the first to name one wins.
+
+    Beside CW without a budget stands CW within `config.CW_BUDGET`.
+    """
     cells = {}
     for part in record["parts"]:
-        cells = part["cells"].get(row, {}) | cells
+        found = dict(part["cells"].get(row, {}))
+        if "cw" in found and "distances" in part["attacks"]["cw"]:
+            distances = part["attacks"]["cw"]["distances"]
+            found[CW_WITHIN] = evaluation.within_budget(found, "cw", distances, config.CW_BUDGET)
+        cells = found | cells
     return cells
 
 

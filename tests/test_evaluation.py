@@ -178,3 +178,10 @@ def test_labels_of_the_attacker(toy_classifier, toy_images):
 
 def test_indices_as_text():
     assert evaluation.text_of_indices(np.array([0, 1, 2, 5, 7, 8])) == "0-2,5,7-8"
+
+
+def test_beyond_a_budget_the_attacker_leaves_the_image():
+    cells = {"benign": {"correct": "1101"}, "cw": {"correct": "0100"}}
+    found = evaluation.within_budget(cells, "cw", [0.5, 0.5, 3.0, 3.0], 2.0)
+    assert found["correct"] == "0101"
+    assert evaluation.within_budget(cells, "cw", [0.5, 0.5, 3.0, 3.0], 9.0)["correct"] == "0100"
