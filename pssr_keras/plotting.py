@@ -115,7 +115,11 @@ def scatter(panels, labels):
                 x, y, str(label), color=COLOURS[label % len(COLOURS)], fontsize=8, ha="center", va="center"
             )
         everything = np.concatenate(list(panels.values()))
-        axes.set(xlim=np.quantile(everything[:, 0], (0, 1)), ylim=np.quantile(everything[:, 1], (0, 1)))
+        low, high = everything.min(axis=0), everything.max(axis=0)
+        margin = 0.05 * (high - low)
+        axes.set(
+            xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1])
+        )
         axes.set(title=title, xticks=[], yticks=[])
     return figure
 

@@ -10,16 +10,11 @@ import json
 import pathlib
 import sys
 
-from pssr_keras import command_line, config, evaluation, pretrained
+from pssr_keras import command_line, config, evaluation, pretrained, reproduction
+from pssr_keras.report import percent
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-
-
-def percent(cell, digits=2):
-    """A cell's accuracy and its interval, such as "98.20 (97.17 to 98.86)"."""
-    low, high = (100 * bound for bound in cell["interval_95"])
-    return f"{100 * cell['accuracy']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def shipped(card, paper):
@@ -45,23 +40,25 @@ def shipped(card, paper):
     return "\n".join(lines) + "\n"
 
 
-def stronger(oblivious, budgeted, adaptive, paper):
+def stronger(table_1, table_3, paper):
     """The PSSR under AutoAttack, CW and the surrogates, beside the paper, in Markdown."""
     published = dict(zip(paper["columns"], paper["table 1"]["PSSR"], strict=True))
-    cells = oblivious["cells"]["PSSR"]
+    (oblivious,) = (part for part in table_1["parts"] if "PSSR" in part["cells"] and "cw" in part["attacks"])
+    cells = reproduction.row_of({"parts": [oblivious]}, "PSSR")
+    within = reproduction.row_of({"parts": [oblivious]}, "undefended")[reproduction.CW_WITHIN]
     distance = oblivious["attacks"]["cw"]["distance"]["median_of_moved"]
-    budget = budgeted["attacks"]["cw"]["eps"]
-    undefended = 100 * budgeted["cells"]["undefended"]["cw"]["accuracy"]
     lines = [
         "| threat model | attack | PSSR, accuracy in % | paper |",
         "|---|---|---|---|",
         f"| oblivious | none | {percent(cells['benign'], 1)} | {published['benign']:.2f} |",
         f"| oblivious | AutoAttack | {percent(cells['autoattack'], 1)} | {published['autoattack']:.2f} |",
         f"| oblivious | CW, no L2 budget | {percent(cells['cw'], 1)} | {published['cw']:.2f} |",
-        f"| oblivious | CW, L2 at most {budget:g} | {percent(budgeted['cells']['PSSR']['cw'], 1)} | |",
+        f"| oblivious | CW, L2 at most {config.CW_BUDGET:g} | "
+        f"{percent(cells[reproduction.CW_WITHIN], 1)} | |",
     ]
-    cells = adaptive["cells"]["PSSR"]
-    surrogates = [name for name in adaptive["crafted_on"] if f"{name} pgd" in cells and name != "classifier"]
+    (part,) = table_3["parts"]
+    cells = part["cells"]["PSSR"]
+    surrogates = [name for name in part["checks"] if name != "classifier"]
     for surrogate in surrogates:
         for attack, name in (("pgd", "PGD-100"), ("apgd-ce", "APGD-CE"), ("apgd-t", "APGD-T")):
             bpda = (
@@ -71,26 +68,26 @@ def stronger(oblivious, budgeted, adaptive, paper):
             )
             cell = percent(cells[f"{surrogate} {attack}"], 1)
             lines.append(f"| adaptive, `{surrogate}` | {name} | {cell} | {bpda} |")
-    queries = adaptive["attacks"]["PSSR square"]["queries"]
-    pgd = adaptive["attacks"]["identity pgd"]
+    queries = part["attacks"]["PSSR square"]["queries"]
+    pgd = part["attacks"]["identity pgd"]
     failed = [
-        name
-        for name in surrogates
-        if any(finding["verdict"] == "FAIL" for finding in adaptive["checks"][name])
+        name for name in surrogates if any(finding["verdict"] == "FAIL" for finding in part["checks"][name])
     ]
+    passed = [name for name in surrogates if name not in failed]
     lines += [
         f"| adaptive, queries only | Square, {queries:,} queries | {percent(cells['PSSR square'], 1)} | |",
         f"| adaptive | **worst case of all** | **{percent(cells['worst case'], 1)}** | |",
         "",
-        f"Shipped weights, n = {adaptive['n']:,}, data: {adaptive['data']}, seed {adaptive['seed']}; Wilson "
-        f"95% intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: "
-        f"steps of {pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an "
-        f"L2 distance of {distance:.2f} (median); within {budget:g} it leaves the undefended "
-        f"classifier {undefended:.1f}%. The paper does not say how it counts CW, nor what its BPDA "
-        "differentiates. Checks (`--checks`) of attacks through "
-        f"{', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL on "
-        f"{min(adaptive['n'], config.CHECKED_IMAGES)} images, those through "
-        f"{', '.join(f'`{name}`' for name in surrogates if name not in failed) or 'none'} pass.",
+        f"Shipped weights, n = {part['n']:,}, data: {part['data']}, seed {part['seed']}; Wilson 95% intervals in",
+        f"brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps of "
+        f"{pgd['step_size']:.2g}, {pgd['restarts']} restarts,",
+        f"best iterate. CW moves images by an L2 distance of {distance:.2f} (median); within {config.CW_BUDGET:g} "
+        f"it leaves the undefended",
+        f"classifier {100 * within['accuracy']:.1f}%. The paper does not say how it counts CW, nor what its BPDA "
+        "differentiates.",
+        f"Checks (`--checks`, {part['checked_images']} images) of attacks through "
+        f"{', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL,",
+        f"those through {', '.join(f'`{name}`' for name in passed) or 'none'} pass.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -113,7 +110,7 @@ def updated(readme):
     """The text of the README with the tables as the records have them."""
     paper = read("paper.json")["mnist"]
     readme = between(readme, "table of the shipped weights", shipped(pretrained.model_card("mnist"), paper))
-    records = [read("mnist", f"{name}.json") for name in ("oblivious_strong", "oblivious_cw", "adaptive")]
+    records = [read("mnist", f"{name}.json") for name in ("table_1", "table_3")]
     return between(readme, "table of stronger attackers", stronger(*records, paper))
 
 
