@@ -13,8 +13,8 @@ def _figure(columns=1, width=4.8, height=3.4):
     return figure, np.atleast_1d(figure.subplots(1, columns, sharey=True))
 
 
-def _percent_axis(axes):
-    axes.set_ylim(0, 104)
+def _percent_axis(axes, lowest=0):
+    axes.set_ylim(lowest, 100 + 0.04 * (100 - lowest))
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -26,12 +26,13 @@ def _errors(cells):
     return values, np.maximum(0, np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
 
 
-def bars(panels, names):
+def bars(panels, names, lowest=0):
     """Bars in groups, one panel beside the other.
 
     Args:
         panels: {title: {group: {bar: cell}}}, cells as in a record.
         names: {bar: label in the legend}.
+        lowest: where the axis of accuracies begins, in %.
     """
     figure, all_axes = _figure(len(panels))
     for axes, (title, groups) in zip(all_axes, panels.items(), strict=True):
@@ -42,7 +43,7 @@ def bars(panels, names):
             axes.bar(places, values, 0.9 * width, yerr=errors, color=COLOURS[number], label=label, capsize=2)
         axes.set_xticks(range(len(groups)), list(groups))
         axes.set_title(title)
-        _percent_axis(axes)
+        _percent_axis(axes, lowest)
     all_axes[0].set_ylabel("accuracy in %")
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
     return figure
@@ -65,8 +66,7 @@ def curves(panels, x_label, lowest=0):
             axes.errorbar(places, values, yerr=errors, label=label, capsize=2, **style)
         axes.set_title(title)
         axes.set_xlabel(x_label)
-        _percent_axis(axes)
-        axes.set_ylim(lowest, 100 + 0.04 * (100 - lowest))
+        _percent_axis(axes, lowest)
     all_axes[0].set_ylabel("accuracy in %")
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -117,9 +117,8 @@ def scatter(panels, labels):
         everything = np.concatenate(list(panels.values()))
         low, high = everything.min(axis=0), everything.max(axis=0)
         margin = 0.05 * (high - low)
-        axes.set(
-            xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1])
-        )
+        (left, bottom), (right, top) = low - margin, high + margin
+        axes.set(xlim=(left, right), ylim=(bottom, top))
         axes.set(title=title, xticks=[], yticks=[])
     return figure
 

@@ -78,14 +78,12 @@ def stronger(table_1, table_3, paper):
         f"| adaptive, queries only | Square, {queries:,} queries | {percent(cells['PSSR square'], 1)} | |",
         f"| adaptive | **worst case of all** | **{percent(cells['worst case'], 1)}** | |",
         "",
-        f"Shipped weights, n = {part['n']:,}, data: {part['data']}, seed {part['seed']}; Wilson 95% intervals in",
-        f"brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps of "
-        f"{pgd['step_size']:.2g}, {pgd['restarts']} restarts,",
-        f"best iterate. CW moves images by an L2 distance of {distance:.2f} (median); within {config.CW_BUDGET:g} "
-        f"it leaves the undefended",
-        f"classifier {100 * within['accuracy']:.1f}%. The paper does not say how it counts CW, nor what its BPDA "
-        "differentiates.",
-        f"Checks (`--checks`, {part['checked_images']} images) of attacks through "
+        f"Shipped weights, n = {part['n']:,}, data: {part['data']}, seed {part['seed']}; Wilson 95%",
+        f"intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps",
+        f"of {pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an L2 distance",
+        f"of {distance:.2f} (median); within {config.CW_BUDGET:g} it leaves the undefended classifier",
+        f"{100 * within['accuracy']:.1f}%. The paper says neither how it counts CW nor what its BPDA",
+        f"differentiates. Checks (`--checks`, {part['checked_images']} images) of attacks through",
         f"{', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL,",
         f"those through {', '.join(f'`{name}`' for name in passed) or 'none'} pass.",
     ]
