@@ -80,8 +80,9 @@ def stronger(table_1, table_3, paper):
         "",
         f"Shipped weights, n = {part['n']:,}, data: {part['data']}, seed {part['seed']}; Wilson 95%",
         f"intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps",
-        f"of {pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an L2 distance",
-        f"of {distance:.2f} (median); within {config.CW_BUDGET:g} it leaves the undefended classifier",
+        f"of {pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an L2",
+        f"distance of {distance:.2f} (median); within {config.CW_BUDGET:g} it leaves the undefended "
+        "classifier",
         f"{100 * within['accuracy']:.1f}%. The paper says neither how it counts CW nor what its BPDA",
         f"differentiates. Checks (`--checks`, {part['checked_images']} images) of attacks through",
         f"{', '.join(f'`{name}`' for name in failed) or 'no surrogate'} FAIL,",

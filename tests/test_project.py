@@ -19,7 +19,7 @@ PACKAGE = ROOT / "pssr_keras"
 ORDER = [
     ["inputs", "startup"],
     ["config", "data", "classifiers", "losses", "attacks"],
-    ["surgery", "baselines"],
+    ["surgery", "baselines", "explain"],
     ["cae"],
     ["defense"],
     ["cache"],
@@ -27,7 +27,7 @@ ORDER = [
     ["checks", "training"],
     ["pretrained"],
     ["reproduction", "plotting"],
-    ["report"],
+    ["report", "exercises"],
     ["command_line"],
 ]
 

@@ -1,0 +1,127 @@
+"""Each check of the tutorials accepts the answer that its notebook gives, and tells why another is wrong."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from pssr_keras import attacks, data, exercises, pretrained
+
+
+@pytest.fixture(scope="module")
+def lab():
+    pssr = pretrained.load_pretrained("mnist")
+    images = data.load("mnist", "test", source="bundled").take(slice(0, 100))
+    return pssr, images.x, images.y
+
+
+@pytest.fixture
+def said(capsys):
+    """Function: what a check prints."""
+
+    def run(check, *arguments):
+        check(*arguments)
+        return capsys.readouterr().out.strip()
+
+    return run
+
+
+def test_no_answer_is_no_mistake(said, lab):
+    pssr, x, y = lab
+    for name, rest in {
+        "check_largest_share": (),
+        "check_equal_shares": (pssr.classifier, x),
+        "check_signed_mask": (pssr.classifier, x),
+        "check_undecided_discriminator": (),
+        "check_divergence": (),
+        "check_images_needed": (),
+        "check_interval": (1, 2),
+        "check_mcnemar": (),
+        "check_fair": (),
+        "check_ceiling": (),
+        "check_random_threshold": (pssr, x, y),
+    }.items():
+        assert said(getattr(exercises, name), None, *rest) == "not answered yet", name
+    assert said(exercises.check_flat_image, None, None) == "not answered yet"
+
+
+def test_findings(said, lab):
+    pssr, x, y = lab
+    assert said(exercises.check_largest_share, 2 / 3) == "right"
+    assert said(exercises.check_largest_share, 0.5).startswith("not yet: let a share s")
+    x_adv = attacks.PGD(0.3)(pssr.classifier, x, y)
+    assert said(exercises.check_equal_shares, 0.65, pssr.classifier, x_adv) == "right"
+    assert "try a smaller alpha" in said(exercises.check_equal_shares, 1.5, pssr.classifier, x_adv)
+
+
+def test_pixel_surgery(said, lab):
+    pssr, x, _ = lab
+
+    def signed(gradient):
+        return gradient >= 1.5 * gradient.mean(axis=(1, 2, 3), keepdims=True)
+
+    assert said(exercises.check_signed_mask, signed, pssr.classifier, x) == "right"
+    wrong = said(exercises.check_signed_mask, lambda g: signed(np.abs(g)), pssr.classifier, x)
+    assert "of the pixels differ" in wrong
+    assert "has shape" in said(exercises.check_signed_mask, lambda g: g[..., 0], pssr.classifier, x)
+    assert said(exercises.check_flat_image, 0, 1) == "right"
+    assert "is 0 >= 0 true" in said(exercises.check_flat_image, 1, 1)
+
+
+def test_regeneration(said):
+    assert said(exercises.check_undecided_discriminator, (2 * np.log(2), -np.log(2))) == "right"
+    assert "not yet" in said(exercises.check_undecided_discriminator, (0.5, 0.5))
+
+    def divergence(a, b):
+        log_p, log_q = tf.nn.log_softmax(a), tf.nn.log_softmax(b)
+        return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+
+    assert said(exercises.check_divergence, divergence) == "right"
+    assert "KL(q || p)" in said(exercises.check_divergence, lambda a, b: divergence(b, a))
+    assert "one a row" in said(exercises.check_divergence, lambda a, b: tf.reduce_mean(divergence(a, b)))
+
+
+def test_robustness_and_ablations(said):
+    assert said(exercises.check_interval, (94.97, 99.22), 196, 200) == "right"
+    assert "not yet" in said(exercises.check_interval, (96.06, 99.94), 196, 200)  # Wald's interval
+    assert said(exercises.check_images_needed, 800) == "right"
+    assert "points to either side" in said(exercises.check_images_needed, 100)
+
+    def test(first, second):
+        a, b = (first & ~second).sum(), (second & ~first).sum()
+        return scipy.stats.binomtest(int(a), int(a + b)).pvalue if a + b else 1.0
+
+    assert said(exercises.check_mcnemar, test) == "right"
+    assert "not yet" in said(exercises.check_mcnemar, lambda a, b: 0.5)
+    fair = {"train each variant anew", "same number of steps for each", "judge all on the same images"}
+    assert said(exercises.check_fair, fair) == "right"
+    assert "think again" in said(exercises.check_fair, fair | {"report the best of three seeds"})
+
+
+@pytest.mark.slow
+def test_bpda(said, lab):
+    pssr, x, y = lab
+    assert said(exercises.check_ceiling, False) == "right"
+    assert "leave the image" in said(exercises.check_ceiling, True)
+
+    def averaged(z):
+        parts = []
+        for alpha in (1.0, 1.25, 1.5, 1.75, 2.0):
+            reading = dataclasses.replace(pssr.surgery, alpha=alpha)
+            frozen = tf.stop_gradient(reading.masks(pssr.classify, tf.stop_gradient(z))[1])
+            parts.append(pssr.classify(pssr.restore(z * frozen)))
+        return tf.add_n(parts) / len(parts)
+
+    x, y = x[:30], y[:30]
+    x_adv = attacks.PGD(0.3, steps=60, step_size=0.02)(averaged, x, y)
+    assert said(exercises.check_random_threshold, x_adv, pssr, x, y) == "right"
+    assert "average gradients" in said(exercises.check_random_threshold, x, pssr, x, y)
+    assert "must stay within" in said(exercises.check_random_threshold, 1 - x, pssr, x, y)
+
+
+def test_shares_in_words():
+    assert exercises.percent(np.ones(7)) == "100%"
+    assert exercises.percent([1, 1, 1, 0] * 5 + [1]) == "about 75%"
+    assert exercises.percent([0.5], 10) == "50%"

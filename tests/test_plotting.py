@@ -1,0 +1,61 @@
+import io
+
+import numpy as np
+import pytest
+
+from pssr_keras import evaluation, plotting
+
+
+def cell(share):
+    return evaluation.measurement(np.arange(50) < 50 * share)
+
+
+def drawn(figure):
+    """The figure can be drawn, and is no empty page."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=50)
+    assert len(stream.getvalue()) > 2000
+    return figure
+
+
+def test_bars_stand_at_their_accuracies():
+    panels = {"one": {"FGSM": {"a": cell(0.2), "b": cell(0.9)}, "PGD": {"a": cell(0.0), "b": cell(1.0)}}}
+    (axes,) = drawn(plotting.bars(panels, {"a": "first", "b": "second"})).axes
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([20, 0, 90, 100])
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["FGSM", "PGD"]
+
+
+def test_curves_go_through_their_points():
+    panels = {
+        "one": {"line": {"0.9": cell(0.5), "2": cell(0.7)}},
+        "two": {"line": {1: cell(0.1), 2: cell(0.2)}},
+    }
+    left, right = drawn(plotting.curves(panels, "alpha", lowest=5)).axes
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [[0.9, 50], [2, 70]])
+    assert right.get_xlabel() == "alpha"
+    assert right.get_ylim()[0] == 5
+
+
+def test_lines_begin_where_told():
+    (axes,) = drawn(plotting.lines({"loss": {"a": [3.0, 2.0]}}, "step", ["loss"], start=0)).axes
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[0, 3], [1, 2]])
+    assert axes.get_yscale() == "log"
+
+
+def test_images_of_several_kinds_in_one_grid():
+    generator = np.random.default_rng(0)
+    grey, colour = generator.uniform(0, 1, (3, 8, 8, 1)), generator.uniform(0, 1, (2, 8, 8, 3))
+    rows = {"grey": grey, "difference": grey - 0.5, "colour": colour}
+    figure = plotting.images(rows, {"grey": ["a", "b", "c"]}, {"grey": grey[..., 0]}, "title")
+    assert len(drawn(figure).axes) == 9
+    assert figure.axes[0].get_title() == "a"
+    assert len(figure.axes[0].images) == 2  # the image, and the heat map over it
+    low, high = figure.axes[3].images[0].get_clim()
+    assert low == -high  # white is 0
+
+
+def test_points_are_drawn_as_their_digits():
+    places = np.random.default_rng(0).normal(size=(5, 2))
+    left, right = drawn(plotting.scatter({"a": places, "b": 2 * places}, [0, 1, 2, 1, 0])).axes
+    assert [text.get_text() for text in left.texts] == ["0", "1", "2", "1", "0"]
+    assert left.get_xlim() == right.get_xlim()

@@ -1,0 +1,63 @@
+"""A committed notebook was executed in order, without errors or warnings, and keeps to its size."""
+
+import pathlib
+
+import nbformat
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[1] / "tutorials"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_of(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_executed_once_from_top_to_bottom(notebook):
+    counts = [cell.execution_count for cell in code_of(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_error_and_nothing_on_stderr(notebook):
+    for cell in code_of(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.get("text")
+
+
+def test_every_figure_is_there(notebook):
+    for cell in code_of(notebook):
+        for output in cell.outputs:
+            if "Figure" in str(output.get("data", {}).get("text/plain", "")):
+                assert "image/png" in output.data
+
+
+def test_small_cells_and_files(notebook, request):
+    lengths = [len(cell.source.splitlines()) for cell in code_of(notebook)]
+    assert max(lengths) <= 25
+    assert sum(lengths) <= 150
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    assert 1500 <= words <= 2500
+
+
+def test_nothing_is_skipped_or_hidden(notebook):
+    for cell in notebook.cells:
+        assert not set(cell.metadata.get("tags", [])) & {"skip-execution", "nbval-skip", "raises-exception"}
+        assert "NBVAL" not in cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_at_most_a_mebibyte(path):
+    assert path.stat().st_size <= 2**20
+
+
+def test_links_between_notebooks_lead_somewhere():
+    for path in [*NOTEBOOKS, FOLDER / "README.md"]:
+        text = path.read_text()
+        for other in NOTEBOOKS:
+            assert text.count(f"]({other.stem}") == text.count(f"]({other.name})")
