@@ -91,14 +91,16 @@ def trained(record):
     """The schedule of the variants, in words."""
     numbers = record["training"]
     images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
-    return (
-        f"Every CAE here was trained on {images} training images for {numbers['cae_epochs']} epochs "
-        f"in batches of {numbers['cae_batch_size']}: a shorter schedule than that of the PSSR in "
-        "Tables 1 to 3."
+    text = (
+        f"Every CAE here was trained on {images} training images for {numbers['cae_epochs']} epochs in "
+        f"batches of {numbers['cae_batch_size']}"
     )
+    if record["preset"] == "paper":
+        return f"{text}."
+    return f"{text}: a shorter schedule than that of the PSSR in Tables 1 to 3."
 
 
-def test_of(record, first, second, column):
+def compared(record, first, second, column):
     """McNemar's test of two rows in one column, in words."""
     flags = [evaluation.flags_of(row_of(record, row)[column]["correct"]) for row in (first, second)]
     found = evaluation.mcnemar(*flags)
@@ -174,7 +176,7 @@ def table_4(record, paper):
     place = next(i for i, text in enumerate(rest) if text.startswith("| *+PS, paper*"))
     rest.insert(place, "| " + " | ".join(oracle) + " |")
     tests = [
-        test_of(record, first, second, column)
+        compared(record, first, second, column)
         for first, second in (("+CAE", "+PS&CAE"), ("+PS&CAE", "+PS&CAE&ARD"), ("+CAE&ARD", "+PS&CAE&ARD"))
         for column in ("benign", "pgd")
     ]
@@ -228,7 +230,7 @@ def figure_7(record, paper):
 
 def figure_10b(record, paper):
     rows = rows_of(record)
-    tests = [test_of(record, rows[0], row, column) for row in rows[1:] for column in ("benign", "pgd")]
+    tests = [compared(record, rows[0], row, column) for row in rows[1:] for column in ("benign", "pgd")]
     return [
         "## Figure 10(b): k passes of adversarial R-drop",
         f"Oblivious. {trained(record)} {numbers_of_images(record)}; {conditions(record['parts'][0])}.",

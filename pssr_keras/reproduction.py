@@ -376,7 +376,7 @@ TABLES = {
     "table_2": table_2,
 }
 
-# Of each table on two cores, the training of its models included; table 3 without a GPU as everything else.
+# Of each table on two cores, the training of its models included: those of `cpu` from one run, rounded up.
 MINUTES = {
     "smoke": dict.fromkeys(TABLES, 0.3),
     "cpu": {

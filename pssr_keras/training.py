@@ -68,6 +68,9 @@ def check_names(config):
     make_attacks(config, config.training_attacks + config.evaluation_attacks)
     unfitted_surgery(config)
     evaluation.check_labels_kind(config.attack_labels)
+    known = ("cross_entropy", *baselines.OBJECTIVES)
+    if config.objective not in known:
+        raise InputError(f"objective is {config.objective!r}, expected one of {', '.join(known)}")
 
 
 def remove_intermediate(folder):

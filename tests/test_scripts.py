@@ -50,6 +50,8 @@ TRAIN_MISTAKES = [
     (["--dataset", "mnist", "--seed", "-1"], "seed is -1"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "training_attacks=pdg"], "unknown attack 'pdg'"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "score=loud"], "score is 'loud'"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "objective=magic"], "objective is 'magic'"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "attack_labels=none"], "labels are 'none'"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "speed=9"], "unknown setting 'speed=9'"),
 ]
 
@@ -74,6 +76,31 @@ def test_train_refuses_a_foreign_classifier(refused, tmp_path):
     assert "none.keras cannot be read" in refused(
         "train", *arguments, "--classifier", tmp_path / "none.keras"
     )
+
+
+REPRODUCE_MISTAKES = [
+    (["--dataset", "svhn"], "no tables of data set 'svhn' yet, expected one of mnist"),
+    (["--dataset", "mnist", "--preset", "huge"], "unknown preset 'huge'"),
+    (["--dataset", "mnist", "--tables", "table_9"], "unknown table 'table_9'"),
+    (["--dataset", "mnist", "--source", "web"], "unknown source 'web'"),
+    (
+        ["--dataset", "mnist", "--source", "bundled", "--shipped", "--out", __file__],
+        "is a file, expected a folder",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REPRODUCE_MISTAKES)
+def test_reproduce_refuses(arguments, message, refused):
+    assert message in refused("reproduce", *arguments)
+
+
+def test_report_refuses_and_overwrites_nothing(refused, tmp_path):
+    assert "no tables of data set 'svhn' yet" in refused("report", "--dataset", "svhn")
+    assert "holds no records" in refused("report", "--dataset", "mnist", "--study", tmp_path)
+    (tmp_path / "file").write_text("mine")
+    assert "cannot be written" in refused("report", "--dataset", "mnist", "--out", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 EVALUATE_MISTAKES = [
