@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,7 +100,10 @@ def test_report_refuses_and_overwrites_nothing(refused, tmp_path):
     assert "no tables of data set 'svhn' yet" in refused("report", "--dataset", "svhn")
     assert "holds no records" in refused("report", "--dataset", "mnist", "--study", tmp_path)
     (tmp_path / "file").write_text("mine")
-    assert "cannot be written" in refused("report", "--dataset", "mnist", "--out", tmp_path / "file")
+    (tmp_path / "records").mkdir()
+    shutil.copy(SCRIPTS.parent / "results" / "mnist" / "figure_1.json", tmp_path / "records")
+    arguments = ("--dataset", "mnist", "--study", tmp_path, "--out", tmp_path / "file")
+    assert "cannot be written" in refused("report", *arguments)
     assert (tmp_path / "file").read_text() == "mine"
 
 
