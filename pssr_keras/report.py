@@ -258,11 +258,11 @@ def label_leak(record, paper):
     ]
     part = record["parts"][0]
     return [
-        "## Control: does E read the label from the perturbation?",
-        "E is trained, and judged, with images crafted away from the true labels, away from the "
-        "predicted classes, and towards random classes. A perturbation made with the true label may "
-        "carry it; one made from the prediction or at random tells E nothing that F does not know. "
-        f"{trained(record)} n = {part['n']:,}; {conditions(part)}.",
+        "## Control: does E need a true label in the perturbation?",
+        "E is trained, and judged, with images crafted away from the true labels, away from the predicted "
+        "classes, and towards random classes. Only the first kind is made with true labels. But all lead "
+        "away from what F saw, which is nearly always the true class, so the control does not clear every "
+        f"suspicion. {trained(record)} n = {part['n']:,}; {conditions(part)}.",
         grid(head, lines),
     ]
 
