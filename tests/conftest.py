@@ -1,11 +1,17 @@
 """Small models and images on which every idea of the package can be tested in milliseconds."""
 
+import signal
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from pssr_keras import data
+
+# A shell starts what it puts in the background with SIGINT ignored, and the programs that tests interrupt
+# would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
