@@ -25,14 +25,24 @@ def toy_images():
     return data.Images(np.clip(x, 0, 1), y, 3, "toy bands", np.arange(64))
 
 
-@pytest.fixture(scope="session")
-def toy_classifier(toy_images):
-    """A small convolutional network, trained to separate the toy images."""
+@pytest.fixture
+def toy_network():
+    """A small convolutional network, untrained and nobody else's."""
+    return small_network()
+
+
+def small_network():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, padding="same", activation="tanh")(inputs)
     x = layers.Dense(3)(layers.Flatten()(x))
-    model = keras.Model(inputs, x, name="toy")
+    return keras.Model(inputs, x, name="toy")
+
+
+@pytest.fixture(scope="session")
+def toy_classifier(toy_images):
+    """The small network, trained to separate the toy images."""
+    model = small_network()
     model.compile(
         keras.optimizers.Adam(0.01),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
