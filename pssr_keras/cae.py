@@ -112,7 +112,7 @@ class CAE(keras.Model):
     Args:
         extrapolator: E, (B, H, W, C) -> (B, H, W, C); see `extrapolator`.
         discriminator: D, two images (B, H, W, C) -> logits (B, 1); see `discriminator`.
-        classifier: F, (B, H, W, C) -> logits (B, K); it stays frozen.
+        classifier: F, (B, H, W, C) -> logits (B, K); it is frozen: its `trainable` becomes False.
         passes: k, how often each image passes through E under another dropout; the paper's is 2.
         lambda_adversarial: weight of L_adv; the paper has none, that is 1.
         lambda_query, lambda_pixel, lambda_r_drop: the paper's are 1, 1 and 0.5.

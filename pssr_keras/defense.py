@@ -12,7 +12,8 @@ class PSSR(keras.Model):
     The clean image is no input: whatever is called here sees the image to be judged, and nothing else.
 
     Args:
-        classifier: F, images (B, H, W, C) in [0, 1] -> logits (B, K).
+        classifier: F, images (B, H, W, C) in [0, 1] -> logits (B, K). It is frozen: its `trainable` becomes
+            False.
         surgery: the first stage, a `PixelSurgery`; None leaves it out.
         extrapolator: the second stage, E, images -> images; None leaves it out.
 
