@@ -2,6 +2,7 @@
 
 import matplotlib.figure
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito 2008
 MARKERS = ("o", "s", "^", "D", "v", "x")
@@ -66,6 +67,8 @@ def curves(panels, x_label, lowest=0):
             axes.errorbar(places, values, yerr=errors, label=label, capsize=2, **style)
         axes.set_title(title)
         axes.set_xlabel(x_label)
+        if all(place.is_integer() for place in places):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _percent_axis(axes, lowest)
     all_axes[0].set_ylabel("accuracy in %")
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -93,6 +96,7 @@ def lines(panels, x_label, logarithmic=(), start=1):
             axes.plot(range(start, start + len(values)), values, label=label, **style)
         axes.set_title(title)
         axes.set_xlabel(x_label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         if title in logarithmic:
