@@ -101,7 +101,7 @@ def lines(panels, x_label, logarithmic=(), start=1):
         axes.spines[["top", "right"]].set_visible(False)
         if title in logarithmic:
             axes.set_yscale("log")
-        axes.legend()
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return figure
 
 
