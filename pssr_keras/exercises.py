@@ -115,7 +115,11 @@ def check_random_threshold(x_adv, pssr, x, y, eps=0.3, draws=10):
     """Adversarial images for a PSSR that draws its alpha from 1 to 2 anew for each call."""
     if x_adv is None:
         return verdict(None, False, "")
-    if float(np.abs(x_adv - x).max()) > eps + 1e-6 or x_adv.min() < 0 or x_adv.max() > 1:
+    x_adv = np.asarray(x_adv, np.float32)
+    if x_adv.shape != x.shape:
+        return verdict(0, False, f"the images have shape {x_adv.shape}, expected {x.shape}")
+    # Written so that NaN fails, too.
+    if not (np.abs(x_adv - x).max() <= eps + 1e-6 and x_adv.min() >= 0 and x_adv.max() <= 1):
         return verdict(0, False, f"images must stay within {eps} of the clean ones and within [0, 1]")
     right = []
     for alpha in np.random.default_rng(7).uniform(1, 2, draws):
@@ -143,7 +147,8 @@ def check_interval(answer, right, n):
         return verdict(None, False, "")
     expected = [100 * bound for bound in evaluation.wilson_interval(right, n)]
     hint = "solve (p_hat - p)^2 = z^2 p (1 - p) / n for p, with z = 1.96; the centre is not p_hat itself"
-    verdict(0, np.allclose(answer, expected, atol=0.15), hint)
+    found = np.asarray(answer, float)
+    verdict(0, found.shape == (2,) and np.allclose(found, expected, atol=0.15), hint)
 
 
 def check_images_needed(answer):
@@ -168,8 +173,14 @@ def check_mcnemar(function):
     first, second = generator.uniform(size=(2, 200)) < np.array([[0.9], [0.8]])
     expected = evaluation.mcnemar(first, second)["p"]
     found = float(function(first, second))
-    hint = f"p = {found:.2g}: count only images on which exactly one is right, and toss a fair coin for each"
-    verdict(0, np.isclose(found, expected, rtol=0.01), hint)
+    if not np.isclose(found, expected, rtol=0.01):
+        hint = "count only images on which exactly one is right, and toss a fair coin for each"
+        return verdict(0, False, f"p = {found:.2g}: {hint}")
+    try:
+        same = float(function(first, first))
+    except ValueError as error:  # scipy refuses no tosses
+        return verdict(0, False, f"where the rows never differ, it stops with: {error}")
+    verdict(0, np.isclose(same, 1), f"p = {same:.2g} for rows that never differ, expected 1: no evidence")
 
 
 FAIR = {

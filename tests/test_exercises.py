@@ -95,6 +95,12 @@ def test_robustness_and_ablations(said):
 
     assert said(exercises.check_mcnemar, test) == "right"
     assert "not yet" in said(exercises.check_mcnemar, lambda a, b: 0.5)
+    assert "never differ" in said(exercises.check_mcnemar, lambda a, b: test(a, b) if (a != b).any() else 0.0)
+    unguarded = said(
+        exercises.check_mcnemar,
+        lambda a, b: scipy.stats.binomtest(int((a & ~b).sum()), int((a ^ b).sum())).pvalue,
+    )
+    assert "never differ, it stops" in unguarded
     fair = {"train each variant anew", "same number of steps for each", "judge all on the same images"}
     assert said(exercises.check_fair, fair) == "right"
     assert "think again" in said(exercises.check_fair, fair | {"report the best of three seeds"})
@@ -119,6 +125,8 @@ def test_bpda(said, lab):
     assert said(exercises.check_random_threshold, x_adv, pssr, x, y) == "right"
     assert "average gradients" in said(exercises.check_random_threshold, x, pssr, x, y)
     assert "must stay within" in said(exercises.check_random_threshold, 1 - x, pssr, x, y)
+    assert "must stay within" in said(exercises.check_random_threshold, np.nan * x, pssr, x, y)
+    assert "have shape" in said(exercises.check_random_threshold, x[:1], pssr, x, y)
 
 
 def test_shares_in_words():
