@@ -130,8 +130,9 @@ def table_2(record, paper):
     return [
         "## Table 2: transfer",
         "Crafted on a substitute, trained as the classifier of the row is, on the same data with "
-        f"another seed. Substitutes: {'; '.join(substitutes)}. {numbers_of_images(record)}; "
-        f"{conditions(record['parts'][0])}.",
+        f"another seed. Substitutes: {'; '.join(substitutes)}. Other architecture: the perceptron. +CAE&ARD "
+        "and +PS&CAE&ARD are those of Table 4, on a shorter schedule, without and with surgery. "
+        f"{numbers_of_images(record)}; {conditions(record['parts'][0])}.",
         accuracies(record, paper["table 2"]),
         *leaks(record),
     ]

@@ -191,7 +191,10 @@ def table_1(study):
 
 
 def table_2(study):
-    """Transfer: crafted on a substitute, trained as the row is, on the same data, with another seed."""
+    """Transfer: crafted on a substitute, trained as the row is, on the same data, with another seed.
+
+    Beside the PSSR stand two rows of Table 4, with and without surgery: does it matter to this attacker?
+    """
     parts = []
     substitutes = [(row, None) for row in OBJECTIVES] + [("undefended", OTHER_ARCHITECTURE)]
     for row, architecture in substitutes:
@@ -200,6 +203,8 @@ def table_2(study):
         judged = {f"{row}{suffix}": study.classifier(row)}
         if row == "undefended":
             judged[f"PSSR{suffix}"] = study.pssr()
+            for variant in ("+CAE&ARD", "+PS&CAE&ARD"):
+                judged[f"{variant}{suffix}"] = study.pssr(f"variant{variant}", **ABLATION[variant])
         name = f"{architecture or study.experiment(()).classifier} of seed 1, trained by {OBJECTIVES[row]}"
         for strong in (False, True):
             part = study.evaluate(substitute, judged, strong, threat_model=evaluation.TRANSFER)
