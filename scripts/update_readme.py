@@ -40,8 +40,8 @@ def shipped(card, paper):
     return "\n".join(lines) + "\n"
 
 
-def stronger(table_1, table_3, paper):
-    """The PSSR under AutoAttack, CW and the surrogates, beside the paper, in Markdown."""
+def stronger(table_1, table_2, table_3, paper):
+    """The PSSR under AutoAttack, CW, substitutes and surrogates, beside the paper, in Markdown."""
     published = dict(zip(paper["columns"], paper["table 1"]["PSSR"], strict=True))
     (oblivious,) = (part for part in table_1["parts"] if "PSSR" in part["cells"] and "cw" in part["attacks"])
     cells = reproduction.row_of({"parts": [oblivious]}, "PSSR")
@@ -56,6 +56,15 @@ def stronger(table_1, table_3, paper):
         f"| oblivious | CW, L2 at most {config.CW_BUDGET:g} | "
         f"{percent(cells[reproduction.CW_WITHIN], 1)} | |",
     ]
+    published = dict(zip(paper["columns"], paper["table 2"]["PSSR"], strict=True))
+    for row, substitute in (("PSSR", "another LeNet5"), ("PSSR, other architecture", "a perceptron")):
+        cells = reproduction.row_of(table_2, row)
+        for column, name in (("bim", "BIM"), ("autoattack", "AutoAttack"), ("cw", "CW, no L2 budget")):
+            few = ", n = 10,000" if len(cells[column]["correct"]) == 10_000 else ""
+            number = f"{published[column]:.2f}" if row == "PSSR" else ""
+            lines.append(
+                f"| transfer from {substitute} | {name}{few} | {percent(cells[column], 1)} | {number} |"
+            )
     (part,) = table_3["parts"]
     cells = part["cells"]["PSSR"]
     surrogates = [name for name in part["checks"] if name != "classifier"]
@@ -78,8 +87,8 @@ def stronger(table_1, table_3, paper):
         f"| adaptive, queries only | Square, {queries:,} queries | {percent(cells['PSSR square'], 1)} | |",
         f"| adaptive | **worst case of all** | **{percent(cells['worst case'], 1)}** | |",
         "",
-        f"Shipped weights, n = {part['n']:,}, data: {part['data']}, seed {part['seed']}; Wilson 95%",
-        f"intervals in brackets; eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps",
+        f"Shipped weights, data: {part['data']}, seed {part['seed']}; Wilson 95% intervals in brackets;",
+        f"n = {part['n']:,} and eps {pgd['eps']:g} (Linf) unless named otherwise. PGD-{pgd['steps']}: steps",
         f"of {pgd['step_size']:.2g}, {pgd['restarts']} restarts, best iterate. CW moves images by an L2",
         f"distance of {distance:.2f} (median); within {config.CW_BUDGET:g} it leaves the undefended "
         "classifier",
@@ -109,7 +118,7 @@ def updated(readme):
     """The text of the README with the tables as the records have them."""
     paper = read("paper.json")["mnist"]
     readme = between(readme, "table of the shipped weights", shipped(pretrained.model_card("mnist"), paper))
-    records = [read("mnist", f"{name}.json") for name in ("table_1", "table_3")]
+    records = [read("mnist", f"{name}.json") for name in ("table_1", "table_2", "table_3")]
     return between(readme, "table of stronger attackers", stronger(*records, paper))
 
 
