@@ -7,7 +7,7 @@
     python scripts/evaluate.py --threat-model transfer --substitute runs/other/classifier.keras
     python scripts/evaluate.py --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
 
-Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default, and the
+Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default;
 a weak attacker); transfer: whoever knows a substitute of it; adaptive: whoever knows the whole PSSR.
 --checks looks for signs that the attacks failed. With --cache, what was crafted once is kept, and an
 interrupted evaluation goes on where it stopped.
