@@ -381,19 +381,19 @@ TABLES = {
     "table_2": table_2,
 }
 
-# Of each table on two cores, the training of its models included: those of `cpu` from one run, rounded up.
+# Of each table on two cores, the training of its models included: those of `cpu` from one run each, rounded up.
 MINUTES = {
     "smoke": dict.fromkeys(TABLES, 0.3),
     "cpu": {
         "table_1": 40,
-        "table_2": 60,
+        "table_2": 45,
         "table_3": 25,
         "table_4": 30,
         "figure_1": 1,
         "figure_7": 1,
-        "figure_10b": 30,
+        "figure_10b": 25,
         "label_leak": 20,
-        "seeds": 18,
+        "seeds": 20,
     },
 }
 MAIN_MINUTES = {"smoke": 0.5, "cpu": 55}  # the training of the classifier and of the long PSSR
