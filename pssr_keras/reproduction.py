@@ -381,7 +381,7 @@ TABLES = {
     "table_2": table_2,
 }
 
-# Of each table on two cores, the training of its models included: those of `cpu` from one run each, rounded up.
+# Of each table on two cores, its training included: those of `cpu` from one run each, rounded up.
 MINUTES = {
     "smoke": dict.fromkeys(TABLES, 0.3),
     "cpu": {
