@@ -402,21 +402,48 @@ def table(record):
 
 
 def label_leaks(cells):
-    """Attacks under which a model is more accurate than on the clean images: a sign of label leaking.
+    """Attacks under which a model is more accurate than on the same clean images: a symptom.
 
     An attacker may always leave the image alone, so no competent attack raises the accuracy. Where one
     does, images crafted with true labels may carry the label, and the defense may have learned to read
-    it. It is a sign, no proof: in PSSR the noise also shows which pixels were removed.
+    it. It is no proof: a small rise may be chance, and in PSSR the noise also shows which pixels were
+    removed.
+
+    Args:
+        cells: {column: `measurement`}, the benign one among them, of one model on the same images.
+
+    Returns:
+        {attack: p-value of `mcnemar` for its difference from the benign column, None without flags}.
     """
-    clean = cells["benign"]["accuracy"]
-    return [name for name, cell in cells.items() if cell["accuracy"] > clean]
+    benign = cells["benign"]
+    return {
+        name: mcnemar(flags_of(benign["correct"]), flags_of(cell["correct"]))["p"]
+        if "correct" in cell
+        else None
+        for name, cell in cells.items()
+        if cell["accuracy"] > benign["accuracy"]
+    }
+
+
+def with_chance(leaks, names=None):
+    """The attacks of `label_leaks` with their p-values, in words; `names` are those to print."""
+    return ", ".join(
+        (names or {}).get(name, name) + ("" if p is None else f" (p = {p:.2g})") for name, p in leaks.items()
+    )
+
+
+def leak_remark(leaks, names=None):
+    """What `label_leaks` found, in words."""
+    return (
+        f"more accurate under {with_chance(leaks, names)} than on the same benign images (McNemar's exact "
+        "test), so these attacks are no measure of robustness; where p is small, suspect label leaking"
+    )
 
 
 def remarks(record):
     """What a reader of the table must know, one line each."""
     lines = [
-        f"{row} is more accurate under {', '.join(leaks)} than on benign images: a sign of label leaking, "
-        "and that these attacks are no measure of its robustness"
+        f"{row} is {leak_remark(leaks)}"
         for row, cells in record["cells"].items()
         if (leaks := label_leaks(cells))
     ]

@@ -110,14 +110,12 @@ def scatter(panels, labels):
 
     Args:
         panels: {title: places (N, 2)}.
-        labels: (N,) classes from 0 to 9; the digit tells them apart where colours do not.
+        labels: (N,) classes from 0 to 9; each has its colour, and the digit tells apart where colours do not.
     """
     figure, all_axes = _figure(len(panels), width=4.0, height=4.0)
     for axes, (title, places) in zip(all_axes, panels.items(), strict=True):
         for (x, y), label in zip(places, labels, strict=True):
-            axes.text(
-                x, y, str(label), color=COLOURS[label % len(COLOURS)], fontsize=8, ha="center", va="center"
-            )
+            axes.text(x, y, str(label), color=f"C{label}", fontsize=8, ha="center", va="center")
         everything = np.concatenate(list(panels.values()))
         low, high = everything.min(axis=0), everything.max(axis=0)
         margin = 0.05 * (high - low)

@@ -80,11 +80,7 @@ def leaks(record):
         # Only columns of the same images can be compared with the benign one.
         for part in record["parts"]:
             if row in part["cells"] and (found := evaluation.label_leaks(part["cells"][row])):
-                names = ", ".join(NAMES.get(name, name) for name in found)
-                lines.append(
-                    f"{row} is more accurate under {names} than on the same {part['n']:,} benign images: "
-                    "a sign of label leaking, and these attacks are no measure of its robustness."
-                )
+                lines.append(f"{row}, n = {part['n']:,}, is {evaluation.leak_remark(found, NAMES)}.")
     return lines
 
 
@@ -264,6 +260,12 @@ def label_leak(record, paper):
         if c != "benign"
     ]
     part = record["parts"][0]
+    rises = [
+        f"E trained with {row}, images crafted with {other['labels']}: {evaluation.with_chance(found, NAMES)}"
+        for row in rows_of(record)
+        for other in record["parts"]
+        if (found := evaluation.label_leaks(other["cells"][row]))
+    ]
     return [
         "## Control: does E need a true label in the perturbation?",
         "E is trained, and judged, with images crafted away from the true labels, away from the predicted "
@@ -271,6 +273,7 @@ def label_leak(record, paper):
         "away from what F saw, which is nearly always the true class, so the control does not clear every "
         f"suspicion. {trained(record)} n = {part['n']:,}; {conditions(part)}.",
         grid(head, lines),
+        "Above the benign column, McNemar's exact test: " + "; ".join(rises) + ".",
     ]
 
 

@@ -35,7 +35,7 @@ def shipped(card, paper):
         f"PGD {pgd['steps']} steps of {pgd['step_size']:.2g} from a random start, last iterate; BIM and MIM "
         f"{bim['steps']} steps of {bim['step_size']:.2g}.",
         "`+PS` and `+CAE` are the shipped PSSR with one stage left out, not trained anew without it.",
-        f"PSSR more accurate than on benign images, a sign of label leaking: under {leaking}.",
+        f"PSSR more accurate than on benign images: under {leaking}.",
     ]
     return "\n".join(lines) + "\n"
 

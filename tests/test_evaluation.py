@@ -93,12 +93,19 @@ def test_the_table_names_threat_model_n_eps_seed_and_data(record):
 
 def test_label_leaking_is_reported():
     cells = {"benign": {"accuracy": 0.9}, "fgsm": {"accuracy": 0.95}, "pgd": {"accuracy": 0.85}}
-    assert evaluation.label_leaks(cells) == ["fgsm"]
-    assert (
-        "more accurate under fgsm than on benign images" in evaluation.remarks({"cells": {"PSSR": cells}})[0]
-    )
+    assert evaluation.label_leaks(cells) == {"fgsm": None}
+    (remark,) = evaluation.remarks({"cells": {"PSSR": cells}})
+    assert "PSSR is more accurate under fgsm than on the same benign images" in remark
     cells["fgsm"]["accuracy"] = 0.9
     assert evaluation.remarks({"cells": {"PSSR": cells}}) == []
+
+
+def test_a_rise_under_attack_comes_with_its_chance():
+    """Six images won and none lost: two tails of six fair coins."""
+    right = {"benign": [1] * 90 + [0] * 10, "pgd": [1] * 96 + [0] * 4}
+    cells = {name: evaluation.measurement(np.array(flags, bool)) for name, flags in right.items()}
+    assert evaluation.label_leaks(cells) == {"pgd": pytest.approx(2 / 2**6)}
+    assert "under pgd (p = 0.031)" in evaluation.remarks({"cells": {"PSSR": cells}})[0]
 
 
 def test_nan_logits_are_refused(toy_classifier, toy_images):
