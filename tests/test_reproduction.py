@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from pssr_keras import InputError, PixelSurgery, config, evaluation, report, reproduction, surgery
+from pssr_keras import PSSR, InputError, PixelSurgery, config, evaluation, report, reproduction, surgery
 from pssr_keras.reproduction import row_of
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -70,6 +70,24 @@ def test_the_parts_of_a_perturbation_by_hand(toy_classifier, toy_images):
         assert found[part]["correct"] == evaluation.text_of(flags), part
 
 
+def test_pixels_and_masks_are_exchanged(toy_classifier, toy_extrapolator, toy_images):
+    pssr = PSSR(toy_classifier, PixelSurgery(), toy_extrapolator)
+    x, y = toy_images.x, toy_images.y
+    x_adv = np.clip(x + np.random.default_rng(0).uniform(-0.3, 0.3, x.shape), 0, 1).astype("float32")
+    masks = {
+        name: pssr.surgery.masks(toy_classifier, z)[1].numpy()
+        for name, z in (("clean", x), ("attacked", x_adv))
+    }
+    cells, ink = reproduction.exchanged(pssr, x, x_adv, y)
+    for kind, z in {"clean": x, "attacked": x_adv}.items():
+        for other, mask in masks.items():
+            flags = evaluation.correct(lambda image: toy_classifier(toy_extrapolator(image)), z * mask, y)
+            assert cells[f"{kind} pixels, {other} mask"]["correct"] == evaluation.text_of(flags)
+        flags = evaluation.correct(pssr, z, y)
+        assert cells[f"{kind} pixels, {kind} mask"]["correct"] == evaluation.text_of(flags)
+    assert np.allclose(ink, [(x * (1 - mask)).sum() / x.sum() for mask in masks.values()], atol=1e-5)
+
+
 def test_every_preset_reads_its_own_changes():
     for preset, settings in config.REPRODUCTIONS["mnist"].items():
         study = reproduction.Study("mnist", preset, settings, None, "bundled", None, False, None)
@@ -108,7 +126,7 @@ def test_smoke_study_killed_and_continued(tmp_path):
     assert f"{100 * cell['correct'].count('1') / 40:.2f} (" in text
     third = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert third.returncode == 0
-    assert "0 of 9 tables to make" in third.stdout
+    assert "0 of 10 tables to make" in third.stdout
 
 
 @pytest.fixture(scope="module")
