@@ -51,6 +51,7 @@ def test_findings(said, lab):
     pssr, x, y = lab
     assert said(exercises.check_largest_share, 2 / 3) == "right"
     assert said(exercises.check_largest_share, 0.5).startswith("not yet: let a share s")
+    assert "'2/3' is no number" in said(exercises.check_largest_share, "2/3")
     x_adv = attacks.PGD(0.3)(pssr.classifier, x, y)
     assert said(exercises.check_equal_shares, 0.65, pssr.classifier, x_adv) == "right"
     assert "try a smaller alpha" in said(exercises.check_equal_shares, 1.5, pssr.classifier, x_adv)
@@ -63,11 +64,19 @@ def test_pixel_surgery(said, lab):
         return gradient >= 1.5 * gradient.mean(axis=(1, 2, 3), keepdims=True)
 
     assert said(exercises.check_signed_mask, signed, pssr.classifier, x) == "right"
-    wrong = said(exercises.check_signed_mask, lambda g: signed(np.abs(g)), pssr.classifier, x)
-    assert "of the pixels differ" in wrong
+    mistakes = {
+        "here the sign counts": lambda g: signed(np.abs(g)),
+        "1 stands for salient": lambda g: ~signed(g),
+        "alpha times the mean": lambda g: g >= g.mean(axis=(1, 2, 3), keepdims=True),
+        "not of the batch": lambda g: g >= 1.5 * g.mean(),
+        "of the pixels differ": lambda g: g >= 0.01,
+    }
+    for hint, mistake in mistakes.items():
+        assert hint in said(exercises.check_signed_mask, mistake, pssr.classifier, x), hint
     assert "has shape" in said(exercises.check_signed_mask, lambda g: g[..., 0], pssr.classifier, x)
     assert said(exercises.check_flat_image, 0, 1) == "right"
     assert "is 0 >= 0 true" in said(exercises.check_flat_image, 1, 1)
+    assert "see `flat`" in said(exercises.check_flat_image, 0, 0)
 
 
 def test_regeneration(said):
@@ -80,14 +89,29 @@ def test_regeneration(said):
 
     assert said(exercises.check_divergence, divergence) == "right"
     assert "KL(q || p)" in said(exercises.check_divergence, lambda a, b: divergence(b, a))
+
+    def overflows(a, b):
+        p, q = (np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True) for z in (a, b))
+        return (p * np.log(p / q)).sum(axis=-1)
+
+    with np.errstate(all="ignore"):
+        assert "take log_softmax" in said(exercises.check_divergence, overflows)
+    assert "take log_softmax" in said(
+        exercises.check_divergence,
+        lambda a, b: tf.reduce_sum(tf.nn.softmax(a) * tf.math.log(tf.nn.softmax(a) / tf.nn.softmax(b)), -1),
+    )
     assert "one a row" in said(exercises.check_divergence, lambda a, b: tf.reduce_mean(divergence(a, b)))
 
 
 def test_robustness_and_ablations(said):
     assert said(exercises.check_interval, (94.97, 99.22), 196, 200) == "right"
     assert "not yet" in said(exercises.check_interval, (96.06, 99.94), 196, 200)  # Wald's interval
+    assert "in percent" in said(exercises.check_interval, (0.9497, 0.9922), 196, 200)
+    assert "the lower comes first" in said(exercises.check_interval, (99.22, 94.97), 196, 200)
+    assert "no pair" in said(exercises.check_interval, 94.97, 196, 200)
     assert said(exercises.check_images_needed, 800) == "right"
-    assert "points to either side" in said(exercises.check_images_needed, 100)
+    assert "half the width" in said(exercises.check_images_needed, 100)
+    assert "no number of images" in said(exercises.check_images_needed, 0)
 
     def test(first, second):
         a, b = (first & ~second).sum(), (second & ~first).sum()
@@ -95,6 +119,13 @@ def test_robustness_and_ablations(said):
 
     assert said(exercises.check_mcnemar, test) == "right"
     assert "not yet" in said(exercises.check_mcnemar, lambda a, b: 0.5)
+    assert "one tail" in said(exercises.check_mcnemar, lambda a, b: test(a, b) / 2)
+
+    def chi_squared(first, second):
+        a, b = (first & ~second).sum(), (second & ~first).sum()
+        return scipy.stats.chi2.sf((a - b) ** 2 / (a + b), 1)
+
+    assert "not by chi-squared" in said(exercises.check_mcnemar, chi_squared)
     assert "never differ" in said(exercises.check_mcnemar, lambda a, b: test(a, b) if (a != b).any() else 0.0)
     unguarded = said(
         exercises.check_mcnemar,
@@ -123,7 +154,7 @@ def test_bpda(said, lab):
     x, y = x[:30], y[:30]
     x_adv = attacks.PGD(0.3, steps=60, step_size=0.02)(averaged, x, y)
     assert said(exercises.check_random_threshold, x_adv, pssr, x, y) == "right"
-    assert "average gradients" in said(exercises.check_random_threshold, x, pssr, x, y)
+    assert "a surrogate of the whole defense" in said(exercises.check_random_threshold, x, pssr, x, y)
     assert "must stay within" in said(exercises.check_random_threshold, 1 - x, pssr, x, y)
     assert "must stay within" in said(exercises.check_random_threshold, np.nan * x, pssr, x, y)
     assert "have shape" in said(exercises.check_random_threshold, x[:1], pssr, x, y)
