@@ -13,9 +13,13 @@ ALPHA = surgery.PixelSurgery().alpha
 
 
 def percent(flags, to=5):
-    """A share in words, rounded to what a few hundred images can tell: "about 60%"."""
+    """A share in words, rounded to what a few hundred images can tell: "about 60%", "less than 5%"."""
     exact = 100 * float(np.mean(flags))
     share = to * round(exact / to)
+    if share == 0 < exact:
+        return f"less than {to}%"
+    if exact < 100 == share:
+        return f"more than {100 - to}%"
     return f"{share}%" if exact == share else f"about {share}%"
 
 

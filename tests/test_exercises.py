@@ -164,3 +164,6 @@ def test_shares_in_words():
     assert exercises.percent(np.ones(7)) == "100%"
     assert exercises.percent([1, 1, 1, 0] * 5 + [1]) == "about 75%"
     assert exercises.percent([0.5], 10) == "50%"
+    assert exercises.percent([0.0]) == "0%"
+    assert exercises.percent([0.01]) == "less than 5%"
+    assert exercises.percent([0.99], 10) == "more than 90%"
