@@ -79,7 +79,7 @@ def lines(panels, x_label, logarithmic=(), start=1):
     """Plain curves over successive steps, one panel beside the other.
 
     Args:
-        panels: {title: {line: values}}.
+        panels: {title: {line: values}}, or {step: value} in place of values.
         x_label: below the panels.
         logarithmic: titles of panels with a logarithmic axis.
         start: number of the first step.
@@ -93,7 +93,10 @@ def lines(panels, x_label, logarithmic=(), start=1):
                 "marker": MARKERS[number],
                 "markevery": max(1, len(values) // 10),
             }
-            axes.plot(range(start, start + len(values)), values, label=label, **style)
+            if isinstance(values, dict):
+                axes.plot(list(values), list(values.values()), label=label, **style)
+            else:
+                axes.plot(range(start, start + len(values)), values, label=label, **style)
         axes.set_title(title)
         axes.set_xlabel(x_label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
