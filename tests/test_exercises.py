@@ -8,6 +8,7 @@ import scipy.stats
 import tensorflow as tf
 
 from pssr_keras import attacks, data, exercises, pretrained
+from pssr_keras.attacks import adaptive
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,8 @@ def test_bpda(said, lab):
     x, y = x[:30], y[:30]
     x_adv = attacks.PGD(0.3, steps=60, step_size=0.02)(averaged, x, y)
     assert said(exercises.check_random_threshold, x_adv, pssr, x, y) == "right"
+    plain = attacks.PGD(0.3, steps=60, step_size=0.02)(adaptive.surrogate(pssr, "frozen_mask"), x, y)
+    assert said(exercises.check_random_threshold, plain, pssr, x, y) == "right"
     assert "a surrogate of the whole defense" in said(exercises.check_random_threshold, x, pssr, x, y)
     assert "must stay within" in said(exercises.check_random_threshold, 1 - x, pssr, x, y)
     assert "must stay within" in said(exercises.check_random_threshold, np.nan * x, pssr, x, y)

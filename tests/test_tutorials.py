@@ -68,10 +68,16 @@ def test_links_between_notebooks_lead_somewhere():
 def test_the_statement_of_notebook_6_quotes_the_record():
     (part,) = report.read_records(FOLDER.parent / "results" / "mnist")["table_3"]["parts"]
     cells = part["cells"]["PSSR"]
-    identity, nothing_left = cells["identity pgd"], cells["frozen_mask pgd"]
+    identity, stronger, nothing_left = (
+        cells[name] for name in ("identity pgd", "identity apgd-t", "frozen_mask pgd")
+    )
     cells = nbformat.read(FOLDER / "06_bpda.ipynb", as_version=4).cells
     text = " ".join(cell.source for cell in cells).replace("\n> ", " ")
     low, high = (100 * bound for bound in identity["interval_95"])
     assert f"leaves {100 * identity['accuracy']:.1f}% ({low:.1f} to {high:.1f}) of {part['n']:,} test" in text
+    low, high = (100 * bound for bound in stronger["interval_95"])
+    assert (
+        f"with PGD and {100 * stronger['accuracy']:.1f}% ({low:.1f} to {high:.1f}) with targeted APGD" in text
+    )
     assert nothing_left["accuracy"] == 0
     assert f"leaves none (0.0 to {100 * nothing_left['interval_95'][1]:.1f})" in text
