@@ -13,14 +13,14 @@ ALPHA = surgery.PixelSurgery().alpha
 
 
 def percent(flags, to=5):
-    """A share in words, rounded to what a few hundred images can tell: "about 60%", "less than 5%"."""
-    exact = 100 * float(np.mean(flags))
-    share = to * round(exact / to)
-    if share == 0 < exact:
+    """A share in words, rounded to what a few hundred images can tell: "about 60%", "less than 5%".
+
+    All or none is not told from nearly so: another machine may round one image the other way.
+    """
+    steps, most = round(100 * float(np.mean(flags)) / to), round(100 / to)
+    if steps == 0:
         return f"less than {to}%"
-    if exact < 100 == share:
-        return f"more than {100 - to}%"
-    return f"{share}%" if exact == share else f"about {share}%"
+    return f"more than {100 - to}%" if steps == most else f"about {to * steps}%"
 
 
 def verdict(answer, right, reason):
