@@ -9,8 +9,6 @@ import numpy as np
 
 from . import evaluation, losses, surgery
 
-ALPHA = surgery.PixelSurgery().alpha
-
 
 def percent(flags, to=5):
     """A share in words, rounded to what a few hundred images can tell: "about 60%", "less than 5%".
@@ -40,7 +38,7 @@ def check_largest_share(answer):
     """The largest share of pixels that can reach 1.5 times the mean of a score that is never negative."""
     if answer is None:
         return verdict(None, False, "")
-    if not np.isscalar(answer) or not isinstance(answer, (int, float, np.number)):
+    if not isinstance(answer, (int, float, np.number)):
         return verdict(0, False, f"{answer!r} is no number, expected one between 0 and 1")
     right = abs(answer - 1 / 1.5) < 0.01
     hint = "let a share s of the pixels lie at 1.5 times the mean, and all others at 0: what is the mean?"
@@ -68,20 +66,21 @@ def check_signed_mask(function, classifier, x):
     if function is None:
         return verdict(None, False, "")
     gradient = surgery.saliency(lambda z: classifier(z, training=False), x).numpy()
-    expected = surgery.PixelSurgery(score="signed").masks(classifier, x)[0].numpy()
+    signed = surgery.PixelSurgery(score="signed")
+    expected = signed.masks(classifier, x)[0].numpy()
     found = np.asarray(function(gradient), np.float32)
     if found.shape != expected.shape:
         return verdict(0, False, f"the mask has shape {found.shape}, expected {expected.shape}")
     differ = 100 * float((found != expected).mean())
-    mean = gradient.mean(axis=(1, 2, 3), keepdims=True)
+    hint = f"{differ:.0f}% of the pixels differ: is the mean that of the signed gradient, image by image?"
+    readings = (surgery.PixelSurgery(), dataclasses.replace(signed, alpha=1.0))
+    by_magnitude, by_mean = (reading.masks(classifier, x)[0].numpy() for reading in readings)
     mistakes = {
         "that is the mask of what stays; 1 stands for salient": 1 - expected,
-        "that scores by |S|; here the sign counts": np.abs(gradient)
-        >= ALPHA * np.abs(gradient).mean(axis=(1, 2, 3), keepdims=True),
-        "the threshold is alpha times the mean, not the mean": gradient >= mean,
-        "the mean is that of each image, not of the batch": gradient >= ALPHA * gradient.mean(),
+        "that scores by |S|; here the sign counts": by_magnitude,
+        "the threshold is alpha times the mean, not the mean": by_mean,
+        "the mean is that of each image, not of the batch": gradient >= signed.alpha * gradient.mean(),
     }
-    hint = f"{differ:.0f}% of the pixels differ: is the mean that of the signed gradient, image by image?"
     for mistake, mask in mistakes.items():
         if (found != mask).mean() < 0.005:
             hint = mistake
@@ -177,11 +176,10 @@ def check_interval(answer, right, n):
     """Wilson's 95% interval of `right` of n images, in percent, as (low, high)."""
     if answer is None:
         return verdict(None, False, "")
-    low, high = (100 * bound for bound in evaluation.wilson_interval(right, n))
-    expected = [low, high]
+    expected = [100 * bound for bound in evaluation.wilson_interval(right, n)]
     hint = "solve (p_hat - p)^2 = z^2 p (1 - p) / n for p, with z = 1.96; the centre is not p_hat itself"
     found = np.asarray(answer, float)
-    if np.shape(found) != (2,):
+    if found.shape != (2,):
         return verdict(0, False, f"{answer} is no pair (low, high)")
     if np.allclose(100 * found, expected, atol=0.15):
         hint = "the numbers are right, but give them in percent"

@@ -93,10 +93,8 @@ def lines(panels, x_label, logarithmic=(), start=1):
                 "marker": MARKERS[number],
                 "markevery": max(1, len(values) // 10),
             }
-            if isinstance(values, dict):
-                axes.plot(list(values), list(values.values()), label=label, **style)
-            else:
-                axes.plot(range(start, start + len(values)), values, label=label, **style)
+            points = values if isinstance(values, dict) else dict(enumerate(values, start))
+            axes.plot(list(points), list(points.values()), label=label, **style)
         axes.set_title(title)
         axes.set_xlabel(x_label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

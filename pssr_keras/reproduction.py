@@ -125,6 +125,10 @@ class Study:
             training.remove_intermediate(folder)
         return training.load_model(finished)
 
+    def ablation(self, row):
+        """The PSSR of a row of Table 4, trained at the first call."""
+        return self.pssr(f"variant{row}", **ABLATION[row])
+
     def evaluate(self, crafted_on, judged, strong=False, **options):
         """`evaluation.evaluate` on the images and attacks of this study."""
         options = {"progress": True, "cache": self.cache} | options
@@ -204,7 +208,7 @@ def table_2(study):
         if row == "undefended":
             judged[f"PSSR{suffix}"] = study.pssr()
             for variant in ("+CAE&ARD", "+PS&CAE&ARD"):
-                judged[f"{variant}{suffix}"] = study.pssr(f"variant{variant}", **ABLATION[variant])
+                judged[f"{variant}{suffix}"] = study.ablation(variant)
         name = f"{architecture or study.experiment(()).classifier} of seed 1, trained by {OBJECTIVES[row]}"
         for strong in (False, True):
             part = study.evaluate(substitute, judged, strong, threat_model=evaluation.TRANSFER)
@@ -244,7 +248,7 @@ def table_3(study):
 def table_4(study):
     """Ablation: a CAE trained for each row, all on the same short schedule; oblivious as Table 1."""
     classifier = study.classifier()
-    pssr = {row: study.pssr(f"variant{row}", **changes) for row, changes in ABLATION.items()}
+    pssr = {row: study.ablation(row) for row in ABLATION}
     shared = pssr["+PS&CAE&ARD"].surgery
     judged = {"undefended": classifier, "+PS": PSSR(classifier, shared), **pssr}
     parts = [study.evaluate(classifier, judged, strong) for strong in (False, True)]
@@ -391,7 +395,7 @@ def exchanged(pssr, x, x_adv, y):
 def mask_exchange(study):
     """Clean and attacked pixels under each other's masks: why can a PSSR gain by an attack?"""
     images, suite = study.images(strong=False), study.suite(strong=False)
-    judged = {"PSSR": study.pssr(), "+PS&CAE&ARD": study.pssr("variant+PS&CAE&ARD")}
+    judged = {"PSSR": study.pssr(), "+PS&CAE&ARD": study.ablation("+PS&CAE&ARD")}
     cells, ink = {row: {} for row in judged}, {}
     for attack in suite:
         x_adv = study.crafted(attack, strong=False)

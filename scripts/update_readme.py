@@ -56,16 +56,17 @@ def stronger(table_1, table_2, table_3, paper):
         f"| oblivious | CW, L2 at most {config.CW_BUDGET:g} | "
         f"{percent(cells[reproduction.CW_WITHIN], 1)} | |",
     ]
+    (part,) = table_3["parts"]  # its number of images is that of the rows that name none
     published = dict(zip(paper["columns"], paper["table 2"]["PSSR"], strict=True))
     for row, substitute in (("PSSR", "another LeNet5"), ("PSSR, other architecture", "a perceptron")):
         cells = reproduction.row_of(table_2, row)
         for column, name in (("bim", "BIM"), ("autoattack", "AutoAttack"), ("cw", "CW, no L2 budget")):
-            few = ", n = 10,000" if len(cells[column]["correct"]) == 10_000 else ""
+            count = len(cells[column]["correct"])
+            named = "" if count == part["n"] else f", n = {count:,}"
             number = f"{published[column]:.2f}" if row == "PSSR" else ""
             lines.append(
-                f"| transfer from {substitute} | {name}{few} | {percent(cells[column], 1)} | {number} |"
+                f"| transfer from {substitute} | {name}{named} | {percent(cells[column], 1)} | {number} |"
             )
-    (part,) = table_3["parts"]
     cells = part["cells"]["PSSR"]
     surrogates = [name for name in part["checks"] if name != "classifier"]
     for surrogate in surrogates:
