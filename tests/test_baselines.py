@@ -23,7 +23,7 @@ def batch(toy_images):
 
 def test_gradient_regularisation_is_that_of_the_closed_form(batch):
     """For a linear model the gradient of the cross-entropy is W (softmax - onehot)."""
-    x, y, noise = batch
+    x, y, _ = batch
     found = baselines.gradient_regularisation(linear, x, y, penalty=0.7)
     error = tf.nn.softmax(linear(x)) - tf.one_hot(y, 3)
     gradient = error @ WEIGHTS.T
