@@ -5,8 +5,8 @@ import os
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Several processes, each with threads for all cores, would wait for each other. TensorFlow reads this when
-    # it is imported; programs that tests start inherit it.
+    # Several processes, each with threads for all cores, would wait for each other. TensorFlow reads this
+    # when it is imported; programs that tests start inherit it.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
