@@ -18,13 +18,13 @@ PACKAGE = ROOT / "pssr_keras"
 # A module may import those that come before it.
 ORDER = [
     ["inputs", "startup"],
+    ["files", "progress"],
     ["config", "data", "classifiers", "losses", "attacks"],
     ["surgery", "baselines", "explain"],
     ["cae"],
     ["defense"],
-    ["cache"],
-    ["evaluation"],
-    ["checks", "training"],
+    ["evaluation", "cache", "checks"],  # the last two are rooms of the first
+    ["training"],
     ["pretrained"],
     ["reproduction", "plotting"],
     ["report", "exercises"],

@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from .attacks.base import (
+from ..attacks.base import (
     ball,
     compiled_logits,
     cross_entropy,
@@ -23,10 +23,12 @@ from .attacks.base import (
     project,
     uniform_noise,
 )
-from .attacks.gradient import FGSM, PGD, sign_step, trajectory
-from .attacks.square import Square
-from .evaluation import Progress, align, batches, correct, craft, logits_of, pad
-from .inputs import InputError, check_logits, parse_eps
+from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
+from ..attacks.square import Square
+from ..inputs import InputError, check_logits, parse_eps
+from ..progress import Progress
+from .crafting import batches, correct, craft, logits_of, pad
+from .text import align
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 POINT = 0.01 + 1e-9  # one percentage point of accuracy, the tolerance of most checks
