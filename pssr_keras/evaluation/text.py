@@ -1,5 +1,6 @@
 """Records in words: the table, and what its reader must know."""
 
+from .findings import BROKEN, UNRELIABLE, failed, verdict
 from .statistics import label_leaks
 
 
@@ -73,7 +74,43 @@ def remarks(record):
                 f"{distance['median_of_moved']:.2f} (median); {reading}"
             )
     for source, findings in record.get("checks", {}).items():
-        failed = [finding["name"] for finding in findings if finding["verdict"] == "FAIL"]
-        if failed:
-            lines.append(f"UNRELIABLE where crafted on the {source}: failed {', '.join(failed)}")
+        lines += check_remarks(record, source, findings)
     return lines
+
+
+def check_remarks(record, source, findings):
+    """What the checks of attacks crafted on one source say of the cells of a record."""
+    names = ", ".join(failed(findings))
+    columns = {
+        column: max(cells[column]["accuracy"] for cells in record["cells"].values())
+        for column, config in record["attacks"].items()
+        if config.get("crafted_on", source) == source
+    }
+    verdicts = {column: verdict(findings, accuracy) for column, accuracy in columns.items()}
+    broken = ", ".join(column for column, found in verdicts.items() if found == BROKEN)
+    lines = []
+    if UNRELIABLE in verdicts.values():
+        lines.append(f"UNRELIABLE where crafted on the {source}: failed {names}")
+    if broken:
+        lines.append(
+            f"{broken}: at most one image in a hundred is left, and what an attack broke is broken, whatever "
+            f"checks of it failed ({names})"
+        )
+    return lines
+
+
+def text_of_findings(findings, accuracy=None):
+    """The findings as a table, and what they say of the accuracy that the attack left, if it is known."""
+    lines = [["", "check", "measured", "expected"]]
+    lines += [[f.verdict, f.name, f.figure, f.expected] for f in findings]
+    said = verdict(findings, accuracy)
+    if said == UNRELIABLE:
+        said = (
+            "UNRELIABLE: a check failed, so what the attack left counts for nothing; what it broke is broken"
+        )
+    elif said == BROKEN:
+        said = "a check failed, but the attack left nothing: what it broke is broken"
+    return (
+        f"{align(lines)}\n[from, to]: exact limits, each wrong in 5 of 100 cases; FAIL where they contradict "
+        f"what is expected, WARN where only the share does\n{said}"
+    )
