@@ -8,6 +8,7 @@ from . import attacks
 from .cae import CAE
 from .config import experiment
 from .defense import PSSR
+from .evaluation import cache, checks
 from .inputs import InputError
 from .pretrained import load_pretrained, model_card
 from .surgery import PixelSurgery
@@ -18,6 +19,8 @@ __all__ = [
     "InputError",
     "PixelSurgery",
     "attacks",
+    "cache",
+    "checks",
     "experiment",
     "load_pretrained",
     "model_card",

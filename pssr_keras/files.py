@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and errors that name a damaged one."""
+"""Files that are whole or not there: JSON, Keras models, and the hash of any file."""
 
 import hashlib
 import json

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from .. import attacks, checks, config, evaluation
+from .. import attacks, config, evaluation
 from ..attacks import adaptive
+from ..evaluation import checks
 from .records import NAMES, conditions, grid, percent
 
 

@@ -15,7 +15,7 @@ import zlib
 
 import numpy as np
 
-from .inputs import InputError
+from ..inputs import InputError
 
 
 def key(ingredients):

@@ -1,0 +1,77 @@
+"""Measure accuracy under attack, and tell an attack that failed from a defense that held.
+
+crafting     attack and classify any number of images, batch by batch
+cache        adversarial images on disk
+statistics   flags, intervals, exact tests, the worst case
+provenance   hashes of weights, versions: what a number was measured with
+records      `evaluate`: who crafts, who is judged, and a record that says all of it
+text         a record in words
+checks       signs that an attack failed
+"""
+
+from ..files import file_hash
+from ..progress import Progress
+from . import cache, checks
+from .crafting import (
+    LABELS,
+    batches,
+    check_labels_kind,
+    correct,
+    craft,
+    logits_of,
+    pad,
+    run_autoattack,
+    with_labels,
+)
+from .provenance import identity, text_of_indices, versions, weights_hash
+from .records import ADAPTIVE, OBLIVIOUS, TRANSFER, WORST_CASE, evaluate
+from .statistics import (
+    flags_of,
+    label_leaks,
+    mcnemar,
+    measurement,
+    text_of,
+    wilson_interval,
+    within_budget,
+    worst_case,
+)
+from .text import align, budgets, leak_remark, remarks, table, with_chance
+
+__all__ = [
+    "ADAPTIVE",
+    "LABELS",
+    "OBLIVIOUS",
+    "TRANSFER",
+    "WORST_CASE",
+    "Progress",
+    "align",
+    "batches",
+    "budgets",
+    "cache",
+    "check_labels_kind",
+    "checks",
+    "correct",
+    "craft",
+    "evaluate",
+    "file_hash",
+    "flags_of",
+    "identity",
+    "label_leaks",
+    "leak_remark",
+    "logits_of",
+    "mcnemar",
+    "measurement",
+    "pad",
+    "remarks",
+    "run_autoattack",
+    "table",
+    "text_of",
+    "text_of_indices",
+    "versions",
+    "weights_hash",
+    "wilson_interval",
+    "with_chance",
+    "with_labels",
+    "within_budget",
+    "worst_case",
+]  # fmt: skip

@@ -1,0 +1,142 @@
+"""What the checks look at: one set of images under many attacks, each crafted when first asked for."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from ..attacks.base import (
+    ball,
+    compiled_logits,
+    cross_entropy,
+    logits_loss_gradient,
+    project,
+    uniform_noise,
+)
+from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
+from ..attacks.square import Square
+from ..inputs import parse_eps
+from .crafting import batches, correct, craft, logits_of
+
+CHECKED_AT_ONCE = 250  # images whose gradients are in memory at once
+
+
+class Measurements:
+    """A defense, an attacker's model of it, and what is seen when one is attacked through the other.
+
+    Flags (n,) say which images the defense still classifies correctly.
+
+    Args:
+        see `checks.run`.
+    """
+
+    def __init__(self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100):
+        self.model, self.surrogate = model, model if surrogate is None else surrogate
+        self.images, self.eps, self.seed = images, parse_eps(eps), seed
+        self.steps, self.queries, self.draws = steps, queries, draws
+
+    @property
+    def x(self):
+        return self.images.x
+
+    @property
+    def y(self):
+        return self.images.y
+
+    def attacked(self, attack, on=None):
+        """The images attacked through the surrogate, or on another model, and their flags."""
+        x_adv = craft(attack, self.surrogate if on is None else on, self.images, self.seed)
+        return x_adv, correct(self.model, x_adv, self.y)
+
+    @staticmethod
+    def pgd(eps, steps):
+        return PGD(eps, steps=steps, step_size=max(2.5 * eps / steps, eps / 40), best=True)
+
+    # --- answers and gradients -------------------------------------------------------------------
+
+    @functools.cached_property
+    def answers(self):
+        """Logits of the defense, all images in one batch."""
+        return compiled_logits(self.model)(self.x).numpy()
+
+    @functools.cached_property
+    def gradient(self):
+        """The gradient of the surrogate's loss at each image, (n, values)."""
+        logits, parts = compiled_logits(self.surrogate), []
+        for rows in batches(len(self.x), CHECKED_AT_ONCE):
+            labels = tf.constant(self.y[rows])
+            _, _, part = logits_loss_gradient(
+                logits, lambda z, labels=labels: cross_entropy(labels, z), tf.constant(self.x[rows])
+            )
+            parts.append(part.numpy())
+        return np.concatenate(parts).reshape(len(self.x), -1)
+
+    # --- flags -----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def clean(self):
+        return correct(self.model, self.x, self.y)
+
+    @functools.cached_property
+    def by_steps(self):
+        """{steps of PGD: (attacked images, flags)}."""
+        counts = [n for n in (1, 3, 10, 30) if n < self.steps] + [self.steps]
+        return {n: self.attacked(self.pgd(self.eps, n)) for n in counts}
+
+    @property
+    def x_adv(self):
+        """The images under the longest PGD."""
+        return self.by_steps[self.steps][0]
+
+    @property
+    def robust(self):
+        """The flags under the longest PGD."""
+        return self.by_steps[self.steps][1]
+
+    @functools.cached_property
+    def by_one_step(self):
+        return self.attacked(FGSM(self.eps))[1]
+
+    @functools.cached_property
+    def by_square(self):
+        """Flags under queries of the defense itself."""
+        return self.attacked(Square(self.eps, queries=self.queries), self.model)[1]
+
+    @functools.cached_property
+    def by_noise(self):
+        """Flags under the best of many random corners of the eps-ball."""
+        flags = self.clean.copy()
+        for draw in range(self.draws):
+            noise = np.sign(uniform_noise(self.seed + 1, self.images.indices, self.x.shape[1:], draw).numpy())
+            flags &= correct(self.model, np.clip(self.x + np.float32(self.eps) * noise, 0, 1), self.y)
+        return flags
+
+    @functools.cached_property
+    def by_eps(self):
+        """{budget: flags} under PGD, from no budget to one with which any image may become any other."""
+        budgets = np.linspace(0, 1, 8)
+        return {eps: self.attacked(self.pgd(eps, min(self.steps, 30)))[1] for eps in budgets}
+
+    @functools.cached_property
+    def without_bounds(self):
+        """Flags at eps = 1, under the longest PGD if a shorter one leaves any image."""
+        flags = self.by_eps[1.0]
+        return self.attacked(self.pgd(1.0, self.steps))[1] if flags.any() else flags
+
+    # --- losses ----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def losses(self):
+        """The surrogate's loss at every step of PGD, (steps + 1, n)."""
+        attack = self.pgd(self.eps, min(self.steps, 30))
+        return trajectory(attack, self.surrogate, self.x, self.y, self.seed, self.images.indices)[0]
+
+    @functools.cached_property
+    def small_step(self):
+        """The defense's loss (n,) at a random point near each image, and a small step further."""
+        noise = np.float32(self.eps) * uniform_noise(self.seed, self.images.indices, self.x.shape[1:]).numpy()
+        start = np.clip(self.x + noise, 0, 1)
+        logits = compiled_logits(self.surrogate)
+        stepped, _, _ = sign_step(logits, tf.constant(start), tf.constant(self.y), self.eps / 10)
+        moved = project(stepped, ball(self.x, self.eps)).numpy()
+        return tuple(cross_entropy(self.y, logits_of(self.model, z)).numpy() for z in (start, moved))

@@ -1,0 +1,38 @@
+"""What a number was measured with: weights, settings, images and versions, for a record or a cache."""
+
+import hashlib
+import importlib.metadata
+import platform
+
+import numpy as np
+
+PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "cleverhans", "numpy")
+
+
+def weights_hash(model):
+    """SHA-256 of a model's weights: of shapes and bytes, in order."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(str(weight.shape).encode())
+        digest.update(np.ascontiguousarray(weight, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def identity(model):
+    """What determines a model's answers and gradients, for a record or the key of a cache."""
+    known = {"kind": type(model).__name__, "weights": weights_hash(model)}
+    if getattr(model, "surgery", None) is not None:
+        known["surgery"] = model.surgery.get_config()
+    return known | {n: getattr(model, n) for n in ("temperature", "radius") if hasattr(model, n)}
+
+
+def versions():
+    """Versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES}
+
+
+def text_of_indices(indices):
+    """Positions in a data set as text, such as "0-9" or "0-9,12"."""
+    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
+    parts = [(part[0], part[-1]) for part in np.split(np.asarray(indices), breaks)]
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in parts)
