@@ -124,7 +124,7 @@ def parse_fields(cls, name, text, as_text=()):
             elif isinstance(default, int):
                 fields[field] = int(value)
             else:
-                fields[field] = value if field in as_text else float(value)
-        except (KeyError, ValueError):
+                fields[field] = value if field in as_text else float(fractions.Fraction(value))
+        except (KeyError, ValueError, ZeroDivisionError):
             raise InputError(f"{field} of {name} is {value!r}, which does not fit") from None
     return fields

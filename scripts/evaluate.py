@@ -78,8 +78,10 @@ def evaluate(arguments):
         images = own_images(arguments.images, pssr)
     else:
         images = data.load(settings["dataset"], "test", arguments.source, arguments.data_dir)
+        bundled = data.DATASETS[settings["dataset"]].bundled
         if (
             images.source.startswith("bundled")
+            and bundled.training_pixels is not None
             and settings["data.source"] == "tfds"
             and not settings["data.exclude_bundled"]
         ):

@@ -19,7 +19,9 @@ def train(arguments):
     if arguments.eps is not None:
         changes["attack.eps"] = attacks.parse_eps(arguments.eps)
     config.experiment(arguments.dataset, arguments.preset)  # unknown names, before anything is downloaded
-    changes["data.source"] = data.resolve_source(arguments.dataset, arguments.source, arguments.data_dir)
+    changes["data.source"] = data.resolve_source(
+        arguments.dataset, arguments.source, arguments.data_dir, ("train", "test")
+    )
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes)
 
     name = f"{experiment.dataset}-{experiment.preset}-{experiment.data.source}-seed{experiment.seed}"

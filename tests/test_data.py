@@ -103,12 +103,35 @@ def test_a_server_that_never_answers_is_given_up_within_five_seconds(monkeypatch
 @pytest.mark.parametrize(("name", "source"), [("mnist", "tfds"), ("cifar10", "auto"), ("cifar100", "auto")])
 def test_offline_without_a_copy_says_what_to_do(name, source, offline, tmp_path):
     with pytest.raises(InputError, match=f"{name} is not in .*--data-dir.*once with a network"):
-        data.resolve_source(name, source, tmp_path)
+        data.resolve_source(name, source, tmp_path, ("train", "test"))
 
 
-def test_only_mnist_is_bundled():
-    with pytest.raises(InputError, match="no bundled cifar10"):
-        data.load("cifar10", "test", source="bundled")
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_some_test_images_of_cifar_are_bundled(name, offline, tmp_path, capsys):
+    images = data.load(name, "test", data_dir=tmp_path)
+    assert "using the 1,000 bundled test images instead of 60,000" in capsys.readouterr().out
+    assert images.x.shape == (1_000, 32, 32, 3)
+    assert (images.x.dtype, images.y.dtype) == (np.float32, np.int32)
+    assert np.bincount(images.y).tolist() == [1_000 // images.classes] * images.classes
+    assert images.source.startswith(f"bundled {name}")
+    # They are in the order of their content, and all different.
+    again = data.by_content(images.take(np.random.default_rng(0).permutation(1_000)))
+    np.testing.assert_array_equal(again.x, images.x)
+    assert len({image.tobytes() for image in images.x}) == 1_000
+    for source in ("auto", "bundled"):
+        with pytest.raises(InputError, match=f"(bundled train images of {name}|not enough here)"):
+            data.load(name, "train", source, data_dir=tmp_path)
+
+
+def test_the_order_by_content_is_that_of_any_copy_and_stratified(toy_images):
+    order = np.random.default_rng(1).permutation(len(toy_images))
+    first, second = data.by_content(toy_images), data.by_content(toy_images.take(order))
+    np.testing.assert_array_equal(first.x, second.x)
+    np.testing.assert_array_equal(first.y, second.y)
+    np.testing.assert_array_equal(first.indices, np.arange(len(toy_images)))
+    assert (np.bincount(first.y[:30]) == 10).all()
+    assert "ordered by content" in first.source
+    assert sorted(image.tobytes() for image in first.x) == sorted(image.tobytes() for image in toy_images.x)
 
 
 @pytest.mark.parametrize(

