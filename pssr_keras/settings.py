@@ -101,6 +101,7 @@ class CAESettings:
     benign_share: float
     copies: int
     augmentation: str  # of the copies, see `data.augmentation`
+    pair_augmentation: str  # of x_t and x alike, anew whenever they are drawn
     epochs: int
     batch_size: int
     extrapolator_learning_rate: float

@@ -75,6 +75,7 @@ BANDS = data.DataSet(
             benign_share=0.5,
             copies=1,
             augmentation="none",
+            pair_augmentation="none",
             epochs=2,
             batch_size=16,
             extrapolator_learning_rate=2e-3,

@@ -112,6 +112,7 @@ def pairs_dataset(experiment, x_t, train, versions, size):
         # Large arrays stay in numpy: as TensorFlow constants they would be in memory twice.
         return x_t[version * count + rows], train.x[rows], train.y[rows]
 
+    change = augmentation.parse(experiment.cae.pair_augmentation)
     attacked_share = (1 - experiment.cae.benign_share) / max(1, versions - 1)
     ends = np.cumsum([experiment.cae.benign_share] + [attacked_share] * (versions - 1))[:-1].astype(
         np.float32
@@ -122,7 +123,11 @@ def pairs_dataset(experiment, x_t, train, versions, size):
         picked = tf.numpy_function(pick, (rows, version), (tf.float32, tf.float32, tf.int32), stateful=False)
         image = train.x.shape[1:]
         shapes = ((size, *image), (size, *image), (size,))
-        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(picked, shapes, strict=True))
+        x_t_batch, x_batch, y_batch = (
+            tf.ensure_shape(part, shape) for part, shape in zip(picked, shapes, strict=True)
+        )
+        both = change(tf.concat([x_t_batch, x_batch], axis=-1), seed + 1)
+        return *tf.split(both, 2, axis=-1), y_batch
 
     def make_dataset(first_epoch):
         batches = epochs_of_batches(count, size, experiment.seed, first_epoch, experiment.cae.epochs)

@@ -24,6 +24,7 @@ def check_names(experiment):
     unfitted_surgery(experiment)
     evaluation.check_labels_kind(experiment.attack.labels)
     augmentation.parse(experiment.cae.augmentation)
+    augmentation.parse(experiment.cae.pair_augmentation)
 
 
 def train_pssr(experiment, folder, classifier, train, validation, cache=None):
