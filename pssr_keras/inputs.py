@@ -1,5 +1,6 @@
 """Checks of what a user gives: budgets, images, labels, and the outputs of a model."""
 
+import dataclasses
 import fractions
 
 import numpy as np
@@ -95,3 +96,35 @@ def check_seed(seed):
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise InputError(f"seed is {seed!r}, expected an integer from 0 to {2**31 - 1}")
     return seed
+
+
+def parse_fields(cls, name, text, as_text=()):
+    """The fields of a dataclass from what a user types, such as "steps=100,best=true".
+
+    Args:
+        cls: the dataclass; a field's default tells its type.
+        name: of what it is, for errors.
+        text: field=value,...
+        as_text: fields that are left as text, for the class to read.
+
+    Raises:
+        InputError: for an unknown field, or a value that does not fit.
+    """
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    fields = {}
+    for setting in filter(None, text.split(",")):
+        field, _, value = setting.partition("=")
+        if field not in known:
+            expected = f"one of {', '.join(known)}" if known else "none"
+            raise InputError(f"{name} has no field {field!r}, expected {expected}")
+        default = known[field].default
+        try:
+            if isinstance(default, bool):
+                fields[field] = {"true": True, "false": False}[value.lower()]
+            elif isinstance(default, int):
+                fields[field] = int(value)
+            else:
+                fields[field] = value if field in as_text else float(value)
+        except (KeyError, ValueError):
+            raise InputError(f"{field} of {name} is {value!r}, which does not fit") from None
+    return fields

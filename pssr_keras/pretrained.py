@@ -7,7 +7,7 @@ versions, accuracies with intervals, and the SHA-256 of the file.
 import pathlib
 import shutil
 
-from . import evaluation, training
+from .files import file_hash, load_model, read_json, write_json
 from .inputs import InputError
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
@@ -26,7 +26,7 @@ def model_card(name):
     """
     if name not in names():
         raise InputError(f"there are no shipped weights for {name!r}, expected one of {', '.join(names())}")
-    return training.read_json(FOLDER / f"{name}.json")
+    return read_json(FOLDER / f"{name}.json")
 
 
 def load_pretrained(name):
@@ -43,10 +43,10 @@ def load_pretrained(name):
     """
     card = model_card(name)
     path = FOLDER / f"{name}.keras"
-    found = evaluation.file_hash(path)
+    found = file_hash(path)
     if found != card["sha256"]:
         raise InputError(f"{path} has SHA-256 {found}, expected {card['sha256']}: reinstall the package")
-    return training.load_model(path)
+    return load_model(path)
 
 
 def publish(run_folder, name, folder=FOLDER):
@@ -59,12 +59,12 @@ def publish(run_folder, name, folder=FOLDER):
     finished = run_folder / "evaluation.json"
     if not finished.is_file():
         raise InputError(f"{run_folder} holds no finished run: run scripts/train.py --out {run_folder} first")
-    record = training.read_json(finished)
+    record = read_json(finished)
     folder.mkdir(exist_ok=True)
     shutil.copyfile(run_folder / "pssr.keras", folder / f"{name}.keras")
     for cells in record["cells"].values():
         for cell in cells.values():
             del cell["correct"]  # the flags are in the run's own record
     del record["indices"]
-    card = {"name": name, "sha256": evaluation.file_hash(folder / f"{name}.keras"), **record}
-    training.write_json(folder / f"{name}.json", card)
+    card = {"name": name, "sha256": file_hash(folder / f"{name}.keras"), **record}
+    write_json(folder / f"{name}.json", card)

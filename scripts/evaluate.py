@@ -52,22 +52,29 @@ def evaluate(arguments):
         raise inputs.InputError("--shard needs --out, a file for scripts/merge.py")
     if arguments.run:
         folder = pathlib.Path(arguments.run)
-        if not (folder / "pssr.keras").is_file():
+        if not (folder / "config.json").is_file():
             raise inputs.InputError(
                 f"{folder} holds no trained PSSR: run scripts/train.py --out {folder} first"
             )
-        settings = training.read_json(folder / "config.json")
-        pssr = training.load_model(folder / "pssr.keras")
+        configuration = training.read_json(folder / "config.json")
+        settings = training.readable(folder / "config.json")
+        finished = folder / f"{settings['defense']}.keras"
+        if not finished.is_file():
+            raise inputs.InputError(
+                f"{folder} holds no trained PSSR yet: the command that began it goes on there"
+            )
+        pssr = training.load_model(finished)
         weights = str(folder)
     else:
-        settings = pretrained.model_card(arguments.pretrained)["configuration"]
+        configuration = pretrained.model_card(arguments.pretrained)["configuration"]
+        settings = config.read(configuration)
         pssr = pretrained.load_pretrained(arguments.pretrained)
         weights = f"shipped {arguments.pretrained}"
 
     inputs.check_seed(arguments.seed)
-    eps = settings["eps"] if arguments.eps is None else arguments.eps
+    eps = settings["attack.eps"] if arguments.eps is None else arguments.eps
     is_adaptive = arguments.threat_model == "adaptive"
-    names = arguments.attacks or (config.ADAPTIVE_ATTACKS if is_adaptive else settings["evaluation_attacks"])
+    names = arguments.attacks or (config.ADAPTIVE_ATTACKS if is_adaptive else settings["attack.evaluation"])
     suite = [attacks.parse(name, eps) for name in names]
     check_suite(suite)
     crafted_on = attacked_models(arguments, pssr)
@@ -81,8 +88,8 @@ def evaluate(arguments):
         images = data.load(settings["dataset"], "test", arguments.source, arguments.data_dir)
         if (
             images.source.startswith("bundled")
-            and settings["source"] == "tfds"
-            and not settings["exclude_bundled"]
+            and settings["data.source"] == "tfds"
+            and not settings["data.exclude_bundled"]
         ):
             raise inputs.InputError(
                 f"{weights} was trained on the bundled images too: evaluate it with --source tfds"
@@ -102,7 +109,7 @@ def evaluate(arguments):
         progress=True,
         cache=arguments.cache,
     )
-    record = {"weights_from": weights, "configuration": settings, **record}
+    record = {"weights_from": weights, "configuration": configuration, **record}
     if arguments.substitute:
         record["substitute"] = str(arguments.substitute)
     if arguments.checks and shard and shard.number > 1:
@@ -144,9 +151,13 @@ def attacked_models(arguments, pssr):
     if bool(arguments.substitute) != (arguments.threat_model == "transfer"):
         raise inputs.InputError("--threat-model transfer and --substitute belong together: give both")
     if arguments.threat_model == "adaptive":
-        names = arguments.surrogate or list(adaptive.SURROGATES)
-        surrogates = {name: adaptive.surrogate(pssr, name) for name in names}
-        return {"classifier": pssr.classifier, **surrogates}
+        surrogates = adaptive.surrogates(pssr)
+        for name in arguments.surrogate or ():
+            if name not in surrogates:
+                known = ", ".join(surrogates)
+                raise inputs.InputError(f"unknown surrogate {name!r}, expected one of {known}")
+        names = arguments.surrogate or surrogates
+        return {"classifier": pssr.classifier, **{name: surrogates[name] for name in names}}
     if arguments.threat_model == "transfer":
         path = pathlib.Path(arguments.substitute)
         substitute = training.load_model(path / "classifier.keras" if path.is_dir() else path)

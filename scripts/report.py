@@ -10,16 +10,13 @@ import json
 import pathlib
 import sys
 
-from pssr_keras import command_line, config, report
-from pssr_keras.inputs import InputError
+from pssr_keras import command_line, config, report, reproduction
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
 
 def publish(arguments):
-    if arguments.dataset not in config.REPRODUCTIONS:
-        known = ", ".join(config.REPRODUCTIONS)
-        raise InputError(f"no tables of data set {arguments.dataset!r} yet, expected one of {known}")
+    reproduction.check_dataset(arguments.dataset)
     folder = pathlib.Path(arguments.out or RESULTS / arguments.dataset)
     source = pathlib.Path(arguments.study) / "records" if arguments.study else folder
     paper = json.loads((RESULTS / "paper.json").read_text())[arguments.dataset]
@@ -32,7 +29,7 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--dataset", required=True, metavar="NAME", help=", ".join(config.REPRODUCTIONS))
+    add("--dataset", required=True, metavar="NAME", help=", ".join(config.reproductions()))
     add("--study", metavar="DIR", help="a folder of scripts/reproduce.py; results/DATASET itself by default")
     add("--out", metavar="DIR", help="results/DATASET by default")
     return command_line.run(publish, parser.parse_args(argv))

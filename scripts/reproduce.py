@@ -47,7 +47,7 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--dataset", required=True, metavar="NAME", help=", ".join(config.REPRODUCTIONS))
+    add("--dataset", required=True, metavar="NAME", help=", ".join(config.reproductions()))
     add("--preset", default="cpu", metavar="NAME", help="smoke (minutes), cpu (the default), paper (days)")
     add("--shipped", action="store_true", help="use the shipped classifier and PSSR instead of training them")
     add("--tables", nargs="+", metavar="NAME", help=f"{', '.join(reproduction.TABLES)}; all by default")

@@ -19,7 +19,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from pssr_keras import attacks, command_line, data, evaluation, pretrained, surgery, training
+from pssr_keras import attacks, command_line, config, data, evaluation, pretrained, surgery, training
 
 COLUMNS = ("benign", "fgsm", "bim", "pgd")
 PAPER = {"benign": 99.30, "fgsm": 62.22, "bim": 40.61, "pgd": 31.24}  # paper, Table 4, MNIST, row +PS
@@ -92,14 +92,22 @@ def readings(arguments):
 def whole_defense(folder):
     """Accuracies of the PSSR of one finished run, and the fields that tell the run apart."""
     record = training.read_json(pathlib.Path(folder) / "evaluation.json")
-    settings = record["configuration"]
-    names = ("score", "threshold", "cae_epochs", "extrapolator_channels", "seed", "preset")
+    settings = config.read(record["configuration"])
+    names = {
+        "score": "surgery.score",
+        "threshold": "surgery.threshold",
+        "cae_epochs": "cae.epochs",
+        "extrapolator_channels": "cae.extrapolator_channels",
+        "seed": "seed",
+        "preset": "preset",
+    }
+    numbers = {name: settings[full] for name, full in names.items()}
     cells = {
         name: {k: v for k, v in cell.items() if k != "correct"}
         for name, cell in record["cells"]["PSSR"].items()
     }
-    reading = f"{settings['score']}, {settings['threshold']}"
-    return {"name": reading, "n": record["n"], **{name: settings[name] for name in names}, "cells": cells}
+    reading = f"{numbers['score']}, {numbers['threshold']}"
+    return {"name": reading, "n": record["n"], **numbers, "cells": cells}
 
 
 def markdown(record):

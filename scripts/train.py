@@ -15,14 +15,14 @@ from pssr_keras import attacks, command_line, config, data, evaluation, training
 
 def train(arguments):
     changes = config.parse_changes(arguments.set)
-    changes |= {"seed": arguments.seed, "exclude_bundled": arguments.exclude_bundled}
+    changes |= {"seed": arguments.seed, "data.exclude_bundled": arguments.exclude_bundled}
     if arguments.eps is not None:
-        changes["eps"] = attacks.parse_eps(arguments.eps)
+        changes["attack.eps"] = attacks.parse_eps(arguments.eps)
     config.experiment(arguments.dataset, arguments.preset)  # unknown names, before anything is downloaded
-    changes["source"] = data.resolve_source(arguments.dataset, arguments.source, arguments.data_dir)
+    changes["data.source"] = data.resolve_source(arguments.dataset, arguments.source, arguments.data_dir)
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes)
 
-    name = f"{experiment.dataset}-{experiment.preset}-{experiment.source}-seed{experiment.seed}"
+    name = f"{experiment.dataset}-{experiment.preset}-{experiment.data.source}-seed{experiment.seed}"
     folder = pathlib.Path(arguments.out or f"runs/{name}")
     print(f"run folder: {folder}", flush=True)
     record = training.run(experiment, folder, arguments.data_dir, arguments.classifier, arguments.overwrite)
@@ -36,7 +36,7 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--dataset", required=True, metavar="NAME", help=", ".join(config.PRESETS))
+    add("--dataset", required=True, metavar="NAME", help=", ".join(config.presets()))
     add("--preset", default="cpu", metavar="NAME", help="smoke (a minute), cpu (the default), paper (hours)")
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
@@ -44,7 +44,13 @@ def main(argv=None):
     add("--seed", type=int, default=0)
     add("--eps", default=None, help="attack budget, such as 0.3 or 8/255")
     add("--classifier", metavar="FILE", help="a .keras file of your own classifier, instead of training one")
-    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change fields of config.Experiment")
+    add(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change numbers of the experiment, such as cae.epochs=5; see pssr_keras/settings.py",
+    )
     add("--exclude-bundled", action="store_true", help="mnist: leave out the 5,000 bundled images")
     add("--overwrite", action="store_true", help="delete what an earlier run left in the folder")
     arguments = parser.parse_args(argv)

@@ -23,8 +23,8 @@ def batch(toy_images):
 
 def test_gradient_regularisation_is_that_of_the_closed_form(batch):
     """For a linear model the gradient of the cross-entropy is W (softmax - onehot)."""
-    x, y, noise = batch
-    found = baselines.gradient_regularisation(linear, x, y, noise, penalty=0.7)
+    x, y, _ = batch
+    found = baselines.gradient_regularisation(linear, x, y, penalty=0.7)
     error = tf.nn.softmax(linear(x)) - tf.one_hot(y, 3)
     gradient = error @ WEIGHTS.T
     expected = cross_entropy(y, linear(x)) + 0.7 * tf.reduce_sum(gradient**2, axis=1)
@@ -40,7 +40,7 @@ def test_the_penalty_reaches_the_weights_of_lenet5(bundled_test):
     x, y = tf.constant(bundled_test.x[:8]), tf.constant(bundled_test.y[:8])
 
     def loss():
-        return tf.reduce_mean(baselines.gradient_regularisation(model, x, y, None, penalty=10.0))
+        return tf.reduce_mean(baselines.gradient_regularisation(model, x, y, penalty=10.0))
 
     weight = model.get_layer("logits").kernel
     with tf.GradientTape() as tape:
@@ -91,8 +91,9 @@ def test_trades_is_its_two_terms(batch):
 def test_training_makes_a_classifier_more_robust(objective, toy_classifier, toy_network, toy_images):
     robust = toy_network  # not a clone: a PSSR of another test may have frozen the original
     robust.set_weights(toy_classifier.get_weights())
-    numbers = {"step_size": 0.08, "steps": 5, "one_over_lambda": 6.0}
-    model = baselines.Objective(robust, objective, 0.25, ramp_steps=20, numbers=numbers)
+    model = baselines.RobustTraining(
+        robust, baselines.parse(objective), 0.25, ramp_steps=20, step_size=0.08, steps=5
+    )
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     noise = np.random.default_rng(0).uniform(-1, 1, toy_images.x.shape).astype(np.float32)
     batches = tf.data.Dataset.from_tensors((toy_images.x, toy_images.y, noise)).repeat()
@@ -107,11 +108,20 @@ def test_training_makes_a_classifier_more_robust(objective, toy_classifier, toy_
 
 
 def test_the_training_is_saved_whole(toy_classifier, tmp_path):
-    model = baselines.Objective(toy_classifier, "trades", 0.3, 10, {"steps": 2})
-    again = baselines.Objective.from_config(model.get_config())
-    assert (again.objective, again.eps, again.ramp_steps, again.numbers) == ("trades", 0.3, 10, {"steps": 2})
+    objective = baselines.TRADES(one_over_lambda=3.0)
+    model = baselines.RobustTraining(toy_classifier, objective, 0.3, 10, step_size=0.1, steps=2)
+    again = baselines.RobustTraining.from_config(model.get_config())
+    assert again.objective == objective
+    assert (again.eps, again.ramp_steps, again.step_size, again.steps) == (0.3, 10, 0.1, 2)
 
 
-def test_an_unknown_objective_is_refused(toy_classifier):
-    with pytest.raises(InputError, match="unknown objective 'magic', expected one of gradient_reg"):
-        baselines.Objective(toy_classifier, "magic", 0.3)
+def test_an_objective_is_parsed_with_its_numbers():
+    assert baselines.parse("trades:one_over_lambda=3") == baselines.TRADES(one_over_lambda=3.0)
+    for text, message in (
+        ("magic", "objective is 'magic', expected one of .*gradient_reg"),
+        ("trades:lambda=3", "trades has no field 'lambda', expected one of one_over_lambda"),
+        ("trades:one_over_lambda=much", "one_over_lambda of trades is 'much'"),
+        ("adversarial_training:steps=3", "adversarial_training has no field 'steps', expected none"),
+    ):
+        with pytest.raises(InputError, match=message):
+            baselines.parse(text)

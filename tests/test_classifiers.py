@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from pssr_keras import classifiers
+from pssr_keras import classifiers, data
 
 
 def trainable(model):
@@ -43,9 +43,9 @@ def test_a_narrow_network_returns_logits_and_survives_saving(build, tmp_path):
 
 
 def test_normalisation_is_inside():
-    model = classifiers.resnet18(width=0.0625)
+    model = classifiers.resnet18(width=0.0625, statistics=data.CIFAR10.statistics)
     normalisation = keras.Model(model.input, model.get_layer("normalisation").output)
-    mean = np.array(classifiers.CIFAR10_STATISTICS["mean"], np.float32)
+    mean = np.array(data.CIFAR10.statistics["mean"], np.float32)
     np.testing.assert_allclose(normalisation(np.full((1, 32, 32, 3), mean)), 0, atol=1e-6)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -18,7 +19,7 @@ def offline(monkeypatch):
     def refuse(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr(data.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(data.sources.urllib.request, "urlopen", refuse)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,9 @@ def prepared(tmp_path_factory):
 @pytest.fixture
 def copy(prepared, tmp_path, monkeypatch):
     """A copy of the small data set to damage, with its sizes taken for those of MNIST."""
-    monkeypatch.setitem(data.DATASETS, "mnist", data.DATASETS["mnist"] | {"train": 30, "test": 10})
+    monkeypatch.setitem(
+        data.DATASETS, "mnist", dataclasses.replace(data.DATASETS["mnist"], train=30, test=10)
+    )
     shutil.copytree(prepared, tmp_path / "tfds")
     return tmp_path / "tfds"
 
@@ -90,7 +93,7 @@ def test_a_server_that_never_answers_is_given_up_within_five_seconds(monkeypatch
         time.sleep(10)
         raise OSError("no answer")
 
-    monkeypatch.setattr(data.urllib.request, "urlopen", hang)
+    monkeypatch.setattr(data.sources.urllib.request, "urlopen", hang)
     start = time.perf_counter()
     with pytest.raises(InputError, match="cannot be reached"):
         data.resolve_source("mnist", "tfds", tmp_path)
@@ -193,7 +196,7 @@ def test_an_interrupted_download_is_an_error_offline(offline, tmp_path):
 
 
 def test_a_failing_download_is_one_clear_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "_reachable", lambda name: True)
+    monkeypatch.setattr(data.sources, "reachable", lambda name: True)
 
     def fail(*_, **__):
         raise RuntimeError("connection reset\nand a long traceback")
@@ -206,10 +209,12 @@ def test_a_failing_download_is_one_clear_error(monkeypatch, tmp_path):
 def test_excluding_the_bundled_images(offline, copy, monkeypatch):
     everything = data.load("mnist", "train", data_dir=copy)
     pixels = np.round(everything.x * 255).astype(np.uint8)
-    monkeypatch.setattr(data, "_bundled_arrays", lambda: (pixels[[3, 7]], everything.y[[3, 7]]))
+    bundled = dataclasses.replace(data.MNIST.bundled, training_pixels=lambda: pixels[[3, 7]])
+    entry = dataclasses.replace(data.DATASETS["mnist"], bundled=bundled)
+    monkeypatch.setitem(data.DATASETS, "mnist", entry)
     rest = data.load("mnist", "train", data_dir=copy, exclude_bundled=True)
     assert rest.indices.tolist() == [i for i in range(30) if i not in (3, 7)]
-    assert "without the 5,000 bundled" in rest.source
+    assert "without the 2 bundled" in rest.source
 
 
 def test_validation_is_disjoint_and_fixed(toy_images):

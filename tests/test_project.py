@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import graphlib
 import inspect
 import pathlib
 import re
@@ -10,26 +11,47 @@ import tomllib
 import pytest
 import yaml
 
-from pssr_keras import InputError, config
+from pssr_keras import InputError, config, data, pretrained, settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "pssr_keras"
 
-# A module may import those that come before it.
-ORDER = [
-    ["inputs", "startup"],
-    ["files", "progress"],
-    ["config", "data", "classifiers", "losses", "attacks"],
-    ["surgery", "baselines", "explain"],
-    ["cae"],
-    ["defense"],
-    ["evaluation", "cache", "checks"],  # the last two are rooms of the first
-    ["training"],
-    ["pretrained"],
-    ["reproduction", "plotting"],
-    ["report", "exercises"],
-    ["command_line"],
-]
+
+def layers():
+    """The layers of the package as docs/architecture.md names them: {module or room: level}."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    (block,) = re.findall(r"^```layers\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return {name: level for level, line in enumerate(block.splitlines()) for name in line.split()}
+
+
+def level_of(module, ranks):
+    """The level of a module such as "attacks.adaptive": its own, or that of its room."""
+    while module not in ranks:
+        assert "." in module, f"docs/architecture.md gives no layer to {module}"
+        module = module.rpartition(".")[0]
+    return ranks[module]
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path):
+    """The modules of the package that a file of it imports, by their names within the package."""
+    modules = {module_name(other) for other in PACKAGE.rglob("*.py")}
+    own = path.relative_to(PACKAGE).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*own[: len(own) + 1 - node.level], *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                full = ".".join([*base, alias.name])
+                found.add(full if full in modules else ".".join(base))
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            assert not any(name.split(".")[0] in ("scripts", "tutorials") for name in names)
+    return found
 
 
 def test_environment_and_pyproject_agree():
@@ -41,36 +63,83 @@ def test_environment_and_pyproject_agree():
     assert f"python{project['requires-python']}" in environment
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_imports_go_one_way(path):
-    if path.stem == "__init__":
+    ranks, module = layers(), module_name(path)
+    for name in imports_of(path):
+        if name.partition(".")[0] != module.partition(".")[0] or {name, module} & ranks.keys():
+            inside = name.partition(".")[0] == module.partition(".")[0]
+            allowed = (
+                level_of(name, ranks) <= level_of(module, ranks)
+                if inside
+                else (level_of(name, ranks) < level_of(module, ranks))
+            )
+            assert allowed, f"{module} imports {name}"
+
+
+def test_no_two_modules_of_a_room_import_each_other():
+    graph = {module_name(path): imports_of(path) - {module_name(path)} for path in FILES}
+    for module, imported in graph.items():  # a room's __init__ gathers what is in it
+        graph[module] = {name for name in imported if not module.startswith(f"{name}.")}
+    graphlib.TopologicalSorter(graph).prepare()  # raises where there is a circle
+
+
+REASON = re.compile(r"# (paper, (section|eq\.|Fig\.|Table) ?\d|ours, because )")
+SAID_ELSEWHERE = {"dataset", "preset", "source", "seed", "defense"}  # names and a seed, no numbers
+
+
+@pytest.mark.parametrize("entry", data.DATASETS.values(), ids=lambda entry: entry.name)
+def test_every_number_of_an_experiment_says_where_it_comes_from(entry):
+    """Each line of the tables of a data set, and each default, has its reason."""
+    source = (PACKAGE / "data" / f"{entry.name}.py").read_text()
+    lines = source.splitlines()
+    if entry.experiment is None:
         return
-    rank = {name: level for level, names in enumerate(ORDER) for name in names}
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            for name in [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]:
-                assert rank[name] < rank[path.stem], f"{path.stem} imports {name}"
-        if isinstance(node, ast.ImportFrom | ast.Import):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-            assert not any(name.split(".")[0] in ("scripts", "tutorials") for name in names)
+    groups = {"Experiment", "Reproduction", *(name for name in vars(settings) if name.endswith("Settings"))}
+    numbers = 0
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in groups:
+            for keyword in node.keywords:
+                if isinstance(keyword.value, ast.Call | ast.Dict | ast.Name) or keyword.arg in SAID_ELSEWHERE:
+                    continue
+                last = lines[keyword.value.end_lineno - 1]
+                assert REASON.search(last), last
+                numbers += 1
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "PRESETS":
+            for preset in node.value.values:
+                for value in preset.values:
+                    assert REASON.search(lines[value.end_lineno - 1]), lines[value.end_lineno - 1]
+                    numbers += 1
+    assert numbers > 20
 
 
-@pytest.mark.parametrize("numbers", [config.Experiment, config.Reproduction])
-def test_every_number_of_an_experiment_says_where_it_comes_from(numbers):
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        settings.Experiment,
+        settings.Reproduction,
+        *(group for name, group in vars(settings).items() if name.endswith("Settings")),
+    ],
+)
+def test_every_default_says_where_it_comes_from(numbers):
     source = inspect.getsource(numbers)
-    fields = [field.name for field in dataclasses.fields(numbers)]
-    exempt = {"dataset", "preset", "source", "seed"}
-    for name in set(fields) - exempt:
-        (line,) = re.findall(rf"^    {name}: .*$", source, re.MULTILINE)
-        assert re.search(r"# (paper, (section|eq\.|Fig\.|Table) ?\d|ours, because )", line), line
+    for field in dataclasses.fields(numbers):
+        if field.default is dataclasses.MISSING or field.name in SAID_ELSEWHERE:
+            continue
+        (line,) = re.findall(rf"^    {field.name}: .*$", source, re.MULTILINE)
+        assert REASON.search(line) or field.default in ((), 0.0), line
 
 
 def test_presets_are_the_promised_ones():
-    assert list(config.PRESETS["mnist"]) == ["smoke", "cpu", "paper"]
+    assert config.presets()["mnist"] == ["smoke", "cpu", "paper"]
     paper = config.experiment("mnist", "paper")
-    assert (paper.classifier_epochs, paper.cae_epochs) == (200, 100)
-    assert (paper.lambda_query, paper.lambda_pixel, paper.lambda_r_drop, paper.passes) == (1, 1, 0.5, 2)
-    assert (paper.alpha, paper.eps) == (1.5, 0.3)
+    assert (paper.classifier.epochs, paper.cae.epochs) == (200, 100)
+    cae = paper.cae
+    assert (cae.lambda_query, cae.lambda_pixel, cae.lambda_r_drop, cae.passes) == (1, 1, 0.5, 2)
+    assert (paper.surgery.alpha, paper.attack.eps) == (1.5, 0.3)
     for arguments in (("svhn", "cpu"), ("mnist", "huge")):
         with pytest.raises(InputError, match="expected one of"):
             config.experiment(*arguments)
@@ -85,29 +154,67 @@ def test_no_pickle_and_no_path_of_a_machine():
 
 def test_settings_are_parsed_by_their_type_and_checked():
     changes = config.parse_changes(
-        ["cae_epochs=5", "dropout=0.1", "score=signed", "saturating=false", "test_limit=9"]
+        [
+            "cae.epochs=5",
+            "dropout=0.1",
+            "score=signed",
+            "saturating=false",
+            "test_limit=9",
+            "attack.training=fgsm,pgd:steps=3,step_size=0.1",
+        ]
     )
     assert changes == {
-        "cae_epochs": 5,
-        "dropout": 0.1,
-        "score": "signed",
-        "saturating": False,
-        "test_limit": 9,
+        "cae.epochs": 5,
+        "cae.dropout": 0.1,
+        "surgery.score": "signed",
+        "cae.saturating": False,
+        "data.test_limit": 9,
+        "attack.training": ("fgsm", "pgd:steps=3,step_size=0.1"),
     }
-    for setting in ("epochs=5", "cae_epochs", "cae_epochs=many", "saturating=perhaps", "dataset=cifar10"):
-        with pytest.raises(InputError, match=setting.split("=")[0]):
+    for setting in ("speed=5", "cae_epochs", "cae_epochs=many", "saturating=perhaps", "dataset=cifar10"):
+        with pytest.raises(InputError, match=setting.split("=")[0].replace("cae_epochs", "cae.epochs")):
             config.parse_changes([setting])
+    with pytest.raises(
+        InputError, match=r"'epochs=5' is ambiguous, expected one of classifier.epochs, cae.ep"
+    ):
+        config.parse_changes(["epochs=5"])
+
+
+def test_former_names_go_on_or_say_what_to_type_instead():
+    former = ["cae_epochs=5", "classifier_learning_rate=0.1", "surgery=false", "training_attacks=fgsm"]
+    assert config.parse_changes(former) == {
+        "cae.epochs": 5,
+        "classifier.learning_rate": 0.1,
+        "surgery.enabled": False,
+        "attack.training": ("fgsm",),
+    }
+    for setting, advice in (
+        ("augment_shift=1", "type classifier.augmentation=shift:1"),
+        ("one_over_lambda=3", "type classifier.objective=trades:one_over_lambda=3"),
+    ):
+        with pytest.raises(InputError, match=advice):
+            config.parse_changes([setting])
+
+
+def test_the_configuration_of_an_older_record_is_read():
+    """The card of the shipped digits is from before the numbers had groups."""
+    card = pretrained.model_card("mnist")["configuration"]
+    found = config.read(card)
+    expected = config.flat(config.experiment("mnist", "cpu", exclude_bundled=True))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == (list(value) if isinstance(value, tuple) else value), name
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"seed": -1},
-        {"cae_epochs": 0},
-        {"passes": -2},
-        {"benign_share": 1.5},
-        {"train_limit": 0},
-        {"dropout": 1.0},
+        {"cae.epochs": 0},
+        {"cae.passes": -2},
+        {"cae.benign_share": 1.5},
+        {"data.train_limit": 0},
+        {"cae.dropout": 1.0},
     ],
 )
 def test_impossible_experiments_are_refused(change):

@@ -89,7 +89,7 @@ def test_pixels_and_masks_are_exchanged(toy_classifier, toy_extrapolator, toy_im
 
 
 def test_every_preset_reads_its_own_changes():
-    for preset, settings in config.REPRODUCTIONS["mnist"].items():
+    for preset, settings in config.reproductions()["mnist"].items():
         study = reproduction.Study("mnist", preset, settings, None, "bundled", None, False, None)
         for changes in (settings.main, settings.robust, (*settings.main, *settings.variant)):
             study.experiment(changes)

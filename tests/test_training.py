@@ -12,14 +12,15 @@ import pytest
 import tensorflow as tf
 
 from pssr_keras import InputError, config, data, evaluation, training
+from pssr_keras.data import augmentation
 
 TINY = {
     "train_limit": 128,
     "validation_size": 32,
     "test_limit": 32,
-    "classifier_epochs": 2,
-    "cae_epochs": 3,
-    "cae_batch_size": 32,
+    "classifier.epochs": 2,
+    "cae.epochs": 3,
+    "cae.batch_size": 32,
     "extrapolator_channels": 4,
     "extrapolator_bottleneck": 8,
     "width": 0.5,
@@ -78,7 +79,7 @@ def test_another_seed_gives_another_run(finished, tmp_path):
 
 INTERRUPT = textwrap.dedent("""
     import os, signal, sys
-    from pssr_keras import config, training
+    from pssr_keras import cae, config, evaluation, training
     import keras
 
     stage, epoch, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -94,23 +95,23 @@ INTERRUPT = textwrap.dedent("""
                 strike()
         training.Checkpoint.on_epoch_end = on_epoch_end
     elif stage == "saving":  # half of a checkpoint is written
-        original_save = training.cae.CAE.save_weights
+        original_save = cae.CAE.save_weights
         def save_weights(self, path, *arguments, **keywords):
             original_save(self, path, *arguments, **keywords)
             if int(self.extrapolator_optimizer.iterations) == 8:
                 with open(path, "r+b") as file:
                     file.truncate(1000)
                 strike()
-        training.cae.CAE.save_weights = save_weights
+        cae.CAE.save_weights = save_weights
     elif stage == "crafting":
-        original_craft = training.evaluation.craft
+        original_craft = evaluation.craft
         def craft(attack, *arguments, **keywords):
             if attack.name == "pgd":
                 strike()
             return original_craft(attack, *arguments, **keywords)
-        training.evaluation.craft = craft
+        evaluation.craft = craft
     elif stage == "evaluation":
-        training.evaluation.evaluate = strike
+        evaluation.evaluate = strike
     training.run(config.experiment("mnist", "smoke", **eval(sys.argv[4])), sys.argv[5])
 """)
 
@@ -223,7 +224,7 @@ def test_a_classifier_that_does_not_fit_is_refused(arguments, message, tmp_path)
 def test_a_classifier_that_fits_is_protected_unchanged(tmp_path):
     own = own_classifier(10)
     own.save(tmp_path / "own.keras")
-    record = training.run(tiny(cae_epochs=1), tmp_path / "run", classifier_file=tmp_path / "own.keras")
+    record = training.run(tiny(**{"cae.epochs": 1}), tmp_path / "run", classifier_file=tmp_path / "own.keras")
     assert record["crafted_on"] == evaluation.weights_hash(own)
 
 
@@ -251,7 +252,7 @@ def test_pairs_match_and_their_shares_are_those_asked_for(toy_images):
     versions = np.concatenate(
         [np.full_like(toy_images.x, v) + toy_images.indices[:, None, None, None] / 100 for v in range(3)]
     )
-    experiment = tiny(benign_share=0.5, cae_epochs=100)
+    experiment = tiny(**{"benign_share": 0.5, "cae.epochs": 100})
     dataset = training.pairs_dataset(experiment, versions.astype(np.float32), toy_images, 3, 16)(0)
     counts = np.zeros(3)
     for x_t, x, y in dataset:
@@ -266,14 +267,14 @@ def test_pairs_match_and_their_shares_are_those_asked_for(toy_images):
 def test_shifts_move_whole_images_within_their_bounds():
     x = np.zeros((200, 9, 9, 1), np.float32)
     x[:, 4, 4] = 1
-    shifted = training.shift_images(tf.constant(x), 2, tf.constant([0, 1], tf.int64)).numpy()
+    shifted = augmentation.parse("shift:2")(tf.constant(x), tf.constant([0, 1], tf.int64)).numpy()
     assert (shifted.sum(axis=(1, 2, 3)) == 1).all()
     _, rows, columns, _ = np.nonzero(shifted)
     assert set(rows) == set(columns) == {2, 3, 4, 5, 6}
 
 
 def test_augmented_copies_are_moved_and_keep_their_labels(toy_images):
-    augmented = training.augment(toy_images, 3, 1, seed=0)
+    augmented = training.augment(toy_images, 3, "shift:1", seed=0)
     assert len(augmented) == 3 * 64
     np.testing.assert_array_equal(augmented.x[:64], toy_images.x)
     np.testing.assert_array_equal(augmented.y, np.tile(toy_images.y, 3))

@@ -17,6 +17,7 @@ those of the PSSR, and which any gradient attack takes as it takes any other mod
 Whether the answers agree tells whether an attack failed or a defense held: see `checks`.
 """
 
+import keras
 import tensorflow as tf
 
 from .. import surgery as pixel_surgery
@@ -142,6 +143,40 @@ SURROGATES = {
     "soft_mask": SoftMask,
     "saliency_aware": SaliencyAware,
 }
+
+
+class Through(keras.Model):
+    """Any defense with the backward pass of BPDA: d purify(x)/dx = 1. It is never saved."""
+
+    def __init__(self, defense, **kwargs):
+        super().__init__(**kwargs)
+        self.defense = defense
+        self.supports_jit = False  # as in `defense.PSSR`
+        self.built = True
+
+    @property
+    def input_shape(self):
+        return self.defense.input_shape
+
+    def call(self, x, training=False):
+        purified = replace_gradient(tf.stop_gradient(self.defense.purify(tf.stop_gradient(x))), x)
+        return self.defense.classifier(purified, training=False)
+
+
+def surrogates(defense):
+    """Everything through which a defense can be attacked by gradient: {name: model}.
+
+    Args:
+        defense: a Keras model with `classifier` and `purify`. A PSSR with surgery has all of `SURROGATES`;
+            without a mask they coincide but for `identity`. Another defense is attacked as it is, `exact`,
+            and by `identity`; where it has a gradient of its own that should be replaced, it has a method
+            `surrogates` that returns more of them.
+    """
+    if isinstance(defense, PSSR):
+        names = SURROGATES if defense.surgery is not None else ("identity", "frozen_mask")
+        return {name: surrogate(defense, name) for name in names}
+    own = defense.surrogates() if hasattr(defense, "surrogates") else {}
+    return {"exact": defense, "identity": Through(defense), **own}
 
 
 def surrogate(pssr, name, **options):

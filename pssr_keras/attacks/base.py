@@ -18,7 +18,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError, check_images, check_labels, check_logits, check_seed, parse_eps
+from ..inputs import (
+    InputError,
+    check_images,
+    check_labels,
+    check_logits,
+    check_seed,
+    parse_eps,
+    parse_fields,
+)
 
 REGISTRY = {}
 
@@ -62,22 +70,8 @@ def parse(text, eps=None):
     if name not in REGISTRY:
         create(name)  # refuses it
     cls = REGISTRY[name]
-    known = {field.name: field for field in dataclasses.fields(cls)}
     fields = {"eps": eps} if cls.norm == "Linf" else {}
-    for setting in filter(None, settings.split(",")):
-        field, _, value = setting.partition("=")
-        if field not in known:
-            raise InputError(f"{name} has no field {field!r}, expected one of {', '.join(known)}")
-        default = known[field].default
-        try:
-            if isinstance(default, bool):
-                fields[field] = {"true": True, "false": False}[value.lower()]
-            elif isinstance(default, int):
-                fields[field] = int(value)
-            else:
-                fields[field] = value if field in ("eps", "mode") else float(value)
-        except (KeyError, ValueError):
-            raise InputError(f"{field} of {name} is {value!r}, which does not fit") from None
+    fields |= parse_fields(cls, name, settings, as_text=("eps", "mode"))
     return cls(**fields)
 
 

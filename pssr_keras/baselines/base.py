@@ -1,0 +1,164 @@
+"""What every objective of a classifier shares: its name, its numbers, and the training step around it.
+
+An objective is a frozen dataclass whose fields are its own numbers. It maps the images of a batch to the
+loss of each; `RobustTraining` is the training step around it.
+"""
+
+import dataclasses
+import typing
+
+import keras
+import tensorflow as tf
+
+from ..inputs import InputError, parse_fields
+
+OBJECTIVES = {}
+
+
+def register(name):
+    """Class decorator: make an objective known under the name that a user types."""
+
+    def decorate(cls):
+        cls.name = name
+        OBJECTIVES[name] = cls
+        return cls
+
+    return decorate
+
+
+def parse(text):
+    """An objective from what a user types: a name, or a name with fields as in "trades:one_over_lambda=3".
+
+    Raises:
+        InputError: for an unknown objective or field, or a value that does not fit.
+    """
+    name, _, fields = text.partition(":")
+    if name not in OBJECTIVES:
+        raise InputError(f"objective is {name!r}, expected one of {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[name](**parse_fields(OBJECTIVES[name], name, fields))
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """How a classifier is trained; subclasses add their numbers and define `loss`."""
+
+    name: typing.ClassVar[str]
+
+    def loss(self, logits, x, y, noise, inner):
+        """The loss of each image (B,), as TensorFlow operations.
+
+        Args:
+            logits: function, images (B, H, W, C) in [0, 1] -> logits (B, K), as in training.
+            x, y: images and labels (B,).
+            noise: (B, H, W, C) in [-1, 1).
+            inner: {"eps", "step_size", "steps"} of an attack inside the objective; eps grows in the course
+                of the training.
+        """
+        raise NotImplementedError
+
+    @property
+    def takes_noise(self):
+        """Whether batches are (x, y, noise), or (x, y)."""
+        return True
+
+    def images(self, train, settings, folder):
+        """The training images, or others in their place: other labels, say.
+
+        Args:
+            train: `data.Images`.
+            settings: `settings.Experiment`.
+            folder: of the run, where whatever is made for it may be kept.
+        """
+        return train
+
+    def model(self, classifier, robust, eps, steps):
+        """What is fitted: a model around the classifier.
+
+        Args:
+            classifier: F.
+            robust: `settings.RobustSettings`.
+            eps: the budget, Linf.
+            steps: of the whole training.
+        """
+        return RobustTraining(
+            classifier,
+            self,
+            eps,
+            ramp_steps=int(robust.ramp_share * steps),
+            step_size=robust.inner_step_size * eps,
+            steps=robust.inner_steps,
+        )
+
+    def compile(self, model, optimizer):
+        """Compile what `model` returned."""
+        model.compile(optimizer, jit_compile=False)
+
+    def get_config(self):
+        """Name and fields."""
+        return {"objective": self.name, **dataclasses.asdict(self)}
+
+
+@keras.saving.register_keras_serializable("pssr_keras")
+class RobustTraining(keras.Model):
+    """The training of a classifier by an objective; `fit` takes batches (x, y, noise).
+
+    Args:
+        classifier: F, images (B, H, W, C) in [0, 1] -> logits (B, K).
+        objective: `Objective`, or its configuration.
+        eps: the budget of the attacks that the objective makes, Linf.
+        ramp_steps: the budget grows linearly from 0 over so many steps of training.
+        step_size, steps: of the attacks that the objective makes, at the full budget.
+    """
+
+    def __init__(self, classifier, objective, eps, ramp_steps=0, step_size=0.0, steps=0, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(objective, dict):
+            fields = {name: value for name, value in objective.items() if name != "objective"}
+            objective = OBJECTIVES[objective["objective"]](**fields)
+        self.classifier = classifier
+        self.objective = objective
+        self.eps = eps
+        self.ramp_steps = ramp_steps
+        self.step_size = step_size
+        self.steps = steps
+        self.tracker = keras.metrics.Mean(name="loss")
+        self.built = True
+
+    @property
+    def metrics(self):
+        return [self.tracker]
+
+    def call(self, x, training=False):
+        return self.classifier(x, training=training)
+
+    def train_step(self, data):
+        x, y, noise = data
+        done = tf.cast(self.optimizer.iterations, tf.float32) / max(self.ramp_steps, 1)
+        share = tf.minimum(done, 1.0) if self.ramp_steps else 1.0
+        inner = {"eps": share * self.eps, "step_size": share * self.step_size, "steps": self.steps}
+
+        def logits(images):
+            return self.classifier(images, training=True)
+
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(self.objective.loss(logits, x, y, noise, inner))
+        weights = self.classifier.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result()}
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "classifier": keras.saving.serialize_keras_object(self.classifier),
+            "objective": self.objective.get_config(),
+            "eps": self.eps,
+            "ramp_steps": self.ramp_steps,
+            "step_size": self.step_size,
+            "steps": self.steps,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config["classifier"] = keras.saving.deserialize_keras_object(config["classifier"])
+        return cls(**config)

@@ -1,0 +1,26 @@
+"""The attack inside robust training: images that raise a loss, as TensorFlow operations."""
+
+import tensorflow as tf
+
+from ..attacks.base import ball, logits_loss_gradient, project
+
+
+def worst_images(loss, logits, x, start, eps, step_size, steps):
+    """Images in the eps-ball around x that raise a loss: signed gradient steps, each projected.
+
+    Args:
+        loss: function, logits (B, K) -> (B,).
+        logits: function, images (B, H, W, C) in [0, 1] -> logits.
+        x, start: the centre of the ball, and where to begin.
+        eps, step_size: in units of the pixel range, numbers or scalar tensors.
+        steps: number of steps.
+    """
+    bounds = ball(x, eps)
+
+    def step(x_adv):
+        _, _, gradient = logits_loss_gradient(logits, loss, x_adv)
+        return (project(x_adv + step_size * tf.sign(gradient), bounds),)
+
+    start = tf.stop_gradient(project(start, bounds))
+    (x_adv,) = tf.while_loop(lambda _: True, step, (start,), maximum_iterations=steps)
+    return tf.stop_gradient(x_adv)

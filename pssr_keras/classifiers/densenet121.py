@@ -1,0 +1,34 @@
+"""DenseNet121, the paper's classifier for CIFAR-100."""
+
+import keras
+from keras import layers
+
+from .layers import convolution, normalisation, normalised_relu, scaled
+
+
+def densenet121(input_shape=(32, 32, 3), classes=100, width=1.0, statistics=None):
+    """DenseNet121 in its CIFAR form: a 3x3 stem without max-pooling, dense blocks of 6, 12, 24 and 16.
+
+    Growth rate 32, bottlenecks of 4 x 32 channels, compression 1/2: 7,048,548 trainable parameters at
+    width 1 and 100 classes. Takes (B, 32, 32, 3) in [0, 1], returns logits (B, classes).
+
+    Args:
+        width: factor on the growth rate.
+        statistics: {"mean", "variance"} of each channel of the training images, for the normalisation
+            inside; None leaves it out.
+
+    Source: Huang et al. 2017, with the stem that is usual for 32x32 images; PSSR section 4.1 for CIFAR-100.
+    """
+    growth = scaled(32, width)
+    inputs = keras.Input(input_shape, name="image")
+    x = convolution(normalisation(inputs, statistics), 2 * growth, 3)
+    for stage, depth in enumerate((6, 12, 24, 16)):
+        if stage > 0:
+            x = convolution(normalised_relu(x), x.shape[-1] // 2, 1)
+            x = layers.AveragePooling2D(2)(x)
+        for _ in range(depth):
+            new = convolution(normalised_relu(x), 4 * growth, 1)
+            new = convolution(normalised_relu(new), growth, 3)
+            x = layers.Concatenate()([x, new])
+    x = layers.GlobalAveragePooling2D(name="features")(normalised_relu(x))
+    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="densenet121")

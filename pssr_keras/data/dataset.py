@@ -1,0 +1,72 @@
+"""What an entry of a data set holds; see `data/mnist.py` for one."""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from ..settings import Experiment, Reproduction
+from .images import Images
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundled:
+    """Images that come with the package or what it depends on, so that much works offline.
+
+    Attributes:
+        load: function, split -> `Images`.
+        words: what they are, such as "the 5,000 bundled images (4,000 train, 1,000 test)".
+        training_pixels: function -> pixels (N, H, W, C) from 0 to 255 of those that are training images of
+            the full data set; None if none is.
+    """
+
+    load: typing.Callable[[str], Images]
+    words: str
+    training_pixels: typing.Callable[[], np.ndarray] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """A data set as its authors published it, and every number of the experiments on it.
+
+    Attributes:
+        name: in tensorflow-datasets and on the command line.
+        shape: (H, W, C) of an image.
+        classes: number of classes.
+        train, test: number of images of each split.
+        statistics: {"mean", "variance"} of each channel of the training images in [0, 1], for the
+            normalisation inside a classifier; None leaves it out.
+        by_content: whether images are ordered by their content and not by their place in an archive, so that
+            the first n, a validation split and random starts are the same in every copy; see
+            `images.by_content`.
+        bundled: images that work offline, if any.
+        experiment: the numbers of preset "cpu", if there are experiments.
+        presets: {preset: {name: value}}, changes to them.
+        reproductions: {preset: `Reproduction`}.
+        rows: {row of Table 1: objective of `baselines`}, how each classifier is trained.
+        defenses: {row of the tables: a name of `training.DEFENSES`}, the purifiers.
+        missing_rows: of the paper's Table 1, that are not made here.
+        other_architecture: of a second substitute in Table 2, a name of `classifiers.CLASSIFIERS`.
+        cw_budget: L2 distance within which success of CW is counted in the tables.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: int
+    train: int
+    test: int
+    statistics: dict | None = None
+    by_content: bool = False
+    bundled: Bundled | None = None
+    experiment: Experiment | None = None
+    presets: dict[str, dict] = dataclasses.field(default_factory=dict)
+    reproductions: dict[str, Reproduction] = dataclasses.field(default_factory=dict)
+    rows: dict[str, str] = dataclasses.field(default_factory=dict)
+    defenses: dict[str, str] = dataclasses.field(default_factory=lambda: {"PSSR": "pssr"})
+    missing_rows: tuple[str, ...] = ()
+    other_architecture: str | None = None
+    cw_budget: float | None = None
+
+    def count(self, split):
+        """Number of images of a split."""
+        return {"train": self.train, "test": self.test}[split]

@@ -1,0 +1,83 @@
+"""Labelled images and their provenance, and how parts of them are chosen."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from ..inputs import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Labelled images and their provenance.
+
+    Attributes:
+        x: (N, H, W, C), float32 in [0, 1].
+        y: (N,), int32.
+        classes: number of classes.
+        source: where they come from, in words, for records.
+        indices: (N,) position of each image in the split it was taken from.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    classes: int
+    source: str
+    indices: np.ndarray
+
+    def __len__(self):
+        return len(self.x)
+
+    def take(self, rows):
+        """These rows only (a slice or an array of positions)."""
+        return dataclasses.replace(self, x=self.x[rows], y=self.y[rows], indices=self.indices[rows])
+
+
+def split_validation(images, size, seed):
+    """Set `size` images aside for validation: (training images, validation images).
+
+    Raises:
+        InputError: if that would leave nothing to train or to validate on.
+    """
+    if not 0 < size < len(images):
+        raise InputError(f"the validation size is {size:,}, expected 1 to {len(images) - 1:,}")
+    order = np.random.default_rng(seed).permutation(len(images))
+    return images.take(np.sort(order[size:])), images.take(np.sort(order[:size]))
+
+
+def first(images, count, split):
+    """The first `count` images, or all if it is None."""
+    if count is not None and not 1 <= count <= len(images):
+        raise InputError(f"n is {count:,}, expected 1 to {len(images):,}, the images of the {split} split")
+    return images if count is None else images.take(slice(0, count))
+
+
+def from_pixels(pixels, labels, classes, source, indices):
+    """`Images` of pixels (N, H, W, C) from 0 to 255 and integer labels (N,)."""
+    return Images(
+        pixels.astype(np.float32) / 255, labels.astype(np.int32), classes, source, np.asarray(indices)
+    )
+
+
+def to_pixels(x):
+    """The pixels from 0 to 255 of images in [0, 1]: uint8, shaped as x."""
+    return np.round(x * 255).astype(np.uint8)
+
+
+def by_content(images):
+    """The same images in an order that depends on their pixels alone: any copy of a data set gives the same.
+
+    Within each class images are ordered by the SHA-256 of their pixels (H, W, C) from 0 to 255; then comes
+    the first of each class, the second of each class, and so on. So the first n are stratified, and an
+    image's index is its place in this order.
+    """
+    digests = np.array([hashlib.sha256(pixels.tobytes()).digest() for pixels in to_pixels(images.x)])
+    rank = np.empty(len(images), np.int64)
+    for label in range(images.classes):
+        rows = np.flatnonzero(images.y == label)
+        rank[rows[np.argsort(digests[rows], kind="stable")]] = np.arange(len(rows))
+    ordered = images.take(np.lexsort((images.y, rank)))
+    return dataclasses.replace(
+        ordered, source=f"{images.source}, ordered by content", indices=np.arange(len(images))
+    )

@@ -1,0 +1,136 @@
+"""Reading the record of a table: its rows, columns and cells, and how they are told in Markdown.
+
+A table's record holds `parts`, each a record of `evaluation.evaluate`; `row_of` puts a row together.
+"""
+
+from .. import data, evaluation
+
+CW_WITHIN = "cw within budget"
+COLUMNS = ("benign", "fgsm", "bim", "mim", "pgd", "autoattack", "cw")
+NAMES = {
+    "benign": "benign", "fgsm": "FGSM", "bim": "BIM", "mim": "MIM", "pgd": "PGD", "autoattack": "AutoAttack",
+    "cw": "CW", "apgd-ce": "APGD-CE", "apgd-t": "APGD-T", "square": "Square",
+}  # fmt: skip
+ARCHITECTURES = {"lenet5": "LeNet5", "resnet18": "ResNet18", "densenet121": "DenseNet121"}
+
+
+def entry_of(record):
+    """The entry of the data set that a table is about."""
+    return data.DATASETS[record["dataset"]]
+
+
+def architecture_of(record):
+    """The classifier of the data set that a table is about, in words."""
+    name = entry_of(record).experiment.classifier.architecture
+    return ARCHITECTURES.get(name, name)
+
+
+def names_of(record):
+    """What the columns of a table are called: {column: words}."""
+    return NAMES | {CW_WITHIN: f"CW, L2 at most {entry_of(record).cw_budget:g}"}
+
+
+def row_of(record, row):
+    """The cells of a row, {column: cell}, from the parts of a table's record; the first to name one wins.
+
+    Beside CW without a budget stands CW within `cw_budget` of the data set.
+    """
+    cells = {}
+    for part in record["parts"]:
+        found = dict(part["cells"].get(row, {}))
+        if "cw" in found and "distances" in part["attacks"]["cw"]:
+            distances = part["attacks"]["cw"]["distances"]
+            found[CW_WITHIN] = evaluation.within_budget(found, "cw", distances, entry_of(record).cw_budget)
+        cells = found | cells
+    return cells
+
+
+def percent(cell, digits=2):
+    """A cell's accuracy and its interval, such as "98.20 (97.17 to 98.86)"."""
+    if cell is None:
+        return ""
+    low, high = (100 * bound for bound in cell["interval_95"])
+    return f"{100 * cell['accuracy']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def grid(head, lines):
+    """A Markdown table."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def columns_of(record):
+    """The columns of a table's record, in the order of the paper where it has them."""
+    found = {column for row in rows_of(record) for column in row_of(record, row)}
+    return sorted(found, key=lambda column: (COLUMNS.index(column) if column in COLUMNS else 99, column))
+
+
+def rows_of(record):
+    """The rows of a table's record, in their order; the defense comes after those it is compared with."""
+    rows = list(dict.fromkeys(row for part in record["parts"] for row in part["cells"]))
+    return sorted(rows, key=lambda row: row.startswith(tuple(entry_of(record).defenses)))
+
+
+def numbers_of_images(record):
+    """How many images each column has, in words."""
+    texts = {}
+    cells = row_of(record, rows_of(record)[0])
+    for column in columns_of(record):
+        texts.setdefault(len(cells[column]["correct"]), []).append(names_of(record).get(column, column))
+    return "; ".join(f"n = {count:,} ({', '.join(names)})" for count, names in texts.items())
+
+
+def conditions(part):
+    """Data, seed and budgets of a part, in words."""
+    return f"data: {part['data']}, seed {part['seed']}; {evaluation.budgets(part)}; Wilson 95% intervals"
+
+
+def accuracies(record, published=None):
+    """Rows of accuracies, each followed by the paper's where it has one."""
+    published = published or {}
+    columns = columns_of(record)
+    lines = []
+    for row in rows_of(record):
+        cells = row_of(record, row)
+        lines.append([row, *(percent(cells.get(column)) for column in columns)])
+        if row in published:
+            numbers = dict(zip(COLUMNS, published[row], strict=True))
+            values = [numbers.get(column) for column in columns]
+            lines.append([f"*{row}, paper*", *("" if v is None else f"*{v:.2f}*" for v in values)])
+    return grid(["accuracy in %", *(names_of(record).get(column, column) for column in columns)], lines)
+
+
+def leaks(record):
+    """A sentence for each row that is more accurate under attack than on benign images."""
+    lines = []
+    for row in rows_of(record):
+        # Only columns of the same images can be compared with the benign one.
+        for part in record["parts"]:
+            if row in part["cells"] and (found := evaluation.label_leaks(part["cells"][row])):
+                lines.append(
+                    f"{row}, n = {part['n']:,}, is {evaluation.leak_remark(found, names_of(record))}."
+                )
+    return lines
+
+
+def trained(record):
+    """The schedule of the variants, in words."""
+    numbers = record["training"]
+    images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
+    text = (
+        f"Every CAE here was trained on {images} training images for {numbers['cae_epochs']} epochs in "
+        f"batches of {numbers['cae_batch_size']}"
+    )
+    if record["preset"] == "paper":
+        return f"{text}."
+    return f"{text}: a shorter schedule than that of the PSSR in Tables 1 to 3."
+
+
+def compared(record, first, second, column):
+    """McNemar's test of two rows in one column, in words."""
+    flags = [evaluation.flags_of(row_of(record, row)[column]["correct"]) for row in (first, second)]
+    found = evaluation.mcnemar(*flags)
+    return (
+        f"{first} against {second}, {names_of(record).get(column, column)}: only the first is right on "
+        f"{found['first_only']}, only the second on {found['second_only']} images, p = {found['p']:.2g}"
+    )

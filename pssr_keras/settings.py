@@ -1,0 +1,330 @@
+"""What an experiment consists of: composed groups of numbers, and the names by which a user changes them.
+
+The numbers themselves, each with its reason, stand with the data set they are for: `data/mnist.py` and its
+neighbours. Only what the paper gives for every data set is a default here. Learning rates are peak values;
+lengths of training are in epochs, passes over the clean training images, so on fewer images the same
+schedule takes proportionally less time.
+"""
+
+import dataclasses
+import re
+import types
+import typing
+
+from .inputs import InputError, check_seed
+
+# What adaptive attackers use where nothing else is asked for.
+ADAPTIVE_ATTACKS = (
+    "pgd:steps=100,restarts=5,best=true",  # ours, because 40 steps of one start leave out what more find
+    "apgd-ce",  # ours, because it needs no step size that might be chosen badly
+    "square:queries=1000",  # ours, because it needs no gradient; 5,000 queries find few images more
+)
+CHECKED_IMAGES = 100  # ours, because the checks look for failures of tens of percent
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """Which images are trained on, validated on and tested on."""
+
+    validation_size: int
+    source: str = "tfds"  # resolved from "auto" before a run starts
+    exclude_bundled: bool = False  # ours, because only shipped weights must not have seen the bundled images
+    train_limit: int | None = None  # ours, because all images are what a data set's numbers are for
+    test_limit: int | None = None  # ours, because all images are what a data set's numbers are for
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierSettings:
+    """The frozen classifier and its training.
+
+    Attributes:
+        architecture: a name of `classifiers.CLASSIFIERS`.
+        width: factor on the numbers of channels.
+        optimizer: "adam", or "sgd" with Nesterov momentum.
+        weight_decay: of "sgd", inside the gradient as Krizhevsky et al. 2012 have it.
+        warmup_share: share of the steps over which the learning rate rises.
+        augmentation: of the training images, such as "shift:2"; see `data.augmentation`.
+        objective: what is minimised, such as "trades:one_over_lambda=3"; see `baselines`.
+    """
+
+    architecture: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    augmentation: str
+    width: float = 1.0  # paper, section 4.1: the published architectures
+    optimizer: str = "adam"  # paper, section 4.3
+    weight_decay: float = 0.0  # paper, section 4.3 names none
+    warmup_share: float = 0.0  # paper, section 4.3 names none
+    objective: str = "cross_entropy"  # paper, Table 1, the undefended row
+
+
+@dataclasses.dataclass(frozen=True)
+class RobustSettings:
+    """The attack inside the training of robust classifiers, the same for all objectives that make one."""
+
+    inner_steps: int
+    inner_step_size: float  # in units of eps
+    ramp_share: float  # of the training, over which the budget grows to eps
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackSettings:
+    """Budget and attacks of training and evaluation."""
+
+    eps: float
+    training: tuple[str, ...] = ("fgsm", "pgd")  # paper, section 4.3
+    evaluation: tuple[str, ...] = ("fgsm", "bim", "mim", "pgd")  # paper, section 4.4
+    labels: str = "true"  # ours, because the paper names none; others are a control of label leaking
+
+
+@dataclasses.dataclass(frozen=True)
+class SurgerySettings:
+    """The readings of `surgery.PixelSurgery`."""
+
+    score: str
+    channels: str
+    threshold: str
+    flat: str
+    enabled: bool = True  # paper, eq. 7; the row +CAE of Table 4 leaves it out
+    alpha: float = 1.5  # paper, section 4.5
+
+
+@dataclasses.dataclass(frozen=True)
+class CAESettings:
+    """The extrapolator E, the losses of equation 12, and their training."""
+
+    extrapolator_channels: int
+    extrapolator_bottleneck: int
+    dropout: float
+    pixel_reduction: str
+    benign_share: float
+    copies: int
+    augmentation: str  # of the copies, see `data.augmentation`
+    epochs: int
+    batch_size: int
+    extrapolator_learning_rate: float
+    discriminator_learning_rate: float
+    warmup_steps: int
+    passes: int = 2  # paper, eq. 11: k
+    lambda_adversarial: float = 1.0  # paper, eq. 12
+    lambda_query: float = 1.0  # paper, section 3.2
+    lambda_pixel: float = 1.0  # paper, section 3.2
+    lambda_r_drop: float = 0.5  # paper, section 3.2
+    saturating: bool = True  # paper, eq. 8 to the letter
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One experiment, from data to table.
+
+    Raises:
+        InputError: for a number out of its range.
+    """
+
+    dataset: str
+    preset: str
+    data: DataSettings
+    classifier: ClassifierSettings
+    robust: RobustSettings
+    attack: AttackSettings
+    surgery: SurgerySettings
+    cae: CAESettings
+    defense: str = "pssr"  # a name of `training.DEFENSES`
+    seed: int = 0
+    batch_size: int = 500  # ours, because attacks and evaluation of small images are fastest there
+
+    def __post_init__(self):
+        check_seed(self.seed)
+        for name, value in flat(self).items():
+            if isinstance(value, int | float) and not value >= 0:
+                raise InputError(f"{name} is {value}, expected a number >= 0")
+            if name.endswith(("epochs", "batch_size", "copies", "limit", "passes")) and value == 0:
+                raise InputError(f"{name} is 0, expected at least 1")
+        for section, name, limit in (("cae", "benign_share", 1), ("cae", "dropout", 0.99)):
+            value = getattr(getattr(self, section), name)
+            if value > limit:
+                raise InputError(f"{section}.{name} is {value}, expected 0 to {limit}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """How much of everything goes into the paper's tables: `reproduction.run` makes them.
+
+    Attributes:
+        n: images under FGSM, BIM, MIM and PGD.
+        n_strong: images under AutoAttack, CW and adaptive attacks.
+        strong_attacks, adaptive_attacks: as a user types them.
+        alphas: of Fig. 7.
+        passes: of Fig. 10(b).
+        seeds: of the trainings that are compared.
+        main, robust, variant: changes to the preset's experiment: for the undefended classifier and its
+            defenses, for classifiers trained by another objective, and for the PSSRs that are compared with
+            each other, all alike.
+        minutes: {table: minutes on two cores, its training included}, those of one run, rounded up.
+        main_minutes: the training of the classifier and of the long PSSR.
+    """
+
+    n: int
+    n_strong: int
+    strong_attacks: tuple[str, ...] = ("autoattack", "cw")  # paper, section 4.2
+    adaptive_attacks: tuple[str, ...] = (*ADAPTIVE_ATTACKS, "apgd-t")  # ours, because it is the strongest
+    alphas: tuple[float, ...] = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0)  # paper, Fig. 7
+    passes: tuple[int, ...] = (1, 2, 3, 4)  # paper, Fig. 10(b)
+    seeds: tuple[int, ...] = (0, 1, 2)  # ours, because one training tells nothing of the next
+    main: tuple[str, ...] = ()
+    robust: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+    minutes: dict[str, float] = dataclasses.field(default_factory=dict)
+    main_minutes: float = 0.0
+
+
+# --- names of numbers ----------------------------------------------------------------------------
+
+
+def _types(cls, prefix=""):
+    """{dotted name: type} of all numbers of an experiment."""
+    found = {}
+    for name, kind in typing.get_type_hints(cls).items():
+        found |= _types(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {prefix + name: kind}
+    return found
+
+
+TYPES = _types(Experiment)
+SET_BY_OPTION = (
+    "dataset",
+    "preset",
+    "seed",
+    "data.source",
+    "data.exclude_bundled",
+    "classifier.architecture",
+)
+
+# What a number was called while all of them stood in one list.
+FORMER_NAMES = {
+    "classifier": "classifier.architecture",
+    "classifier_epochs": "classifier.epochs",
+    "classifier_batch_size": "classifier.batch_size",
+    "classifier_learning_rate": "classifier.learning_rate",
+    "training_attacks": "attack.training",
+    "evaluation_attacks": "attack.evaluation",
+    "attack_labels": "attack.labels",
+    "surgery": "surgery.enabled",
+    "cae_copies": "cae.copies",
+    "cae_epochs": "cae.epochs",
+    "cae_batch_size": "cae.batch_size",
+}
+# What became a field of something else, and how to say it now.
+REPLACED = {
+    "augment_shift": "classifier.augmentation=shift:{}",
+    "cae_shift": "cae.augmentation=shift:{}",
+    "one_over_lambda": "classifier.objective=trades:one_over_lambda={}",
+    "gradient_penalty": "classifier.objective=gradient_regularisation:penalty={}",
+}
+
+
+def full_name(name):
+    """The dotted name of a number, from that name, from its last part if no other number has it, or from
+    a former name.
+
+    Raises:
+        InputError: for an unknown or ambiguous name.
+    """
+    name = FORMER_NAMES.get(name, name)
+    if name in TYPES:
+        return name
+    found = [known for known in TYPES if known.rpartition(".")[2] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"the setting {name!r} is ambiguous, expected one of {', '.join(found)}")
+    raise InputError(f"unknown setting {name!r}, expected NAME=VALUE with one of {', '.join(sorted(TYPES))}")
+
+
+def parse_value(name, text):
+    """The value of a number from what a user types.
+
+    Raises:
+        InputError: if it has not the type of the number.
+    """
+    kind = TYPES[name]
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if typing.get_origin(kind) is tuple:
+            return tuple(re.split(r",(?![^:,]*=)", text))  # not where a field of an attack begins
+        return kind(text)
+    except (KeyError, ValueError):
+        raise InputError(f"{name} is {text!r}, expected a value of type {kind.__name__}") from None
+
+
+def parse_changes(texts):
+    """Changes to an experiment from texts such as "cae.epochs=5" or "score=signed": {dotted name: value}.
+
+    Raises:
+        InputError: for an unknown or ambiguous name, or a value of another type.
+    """
+    changes = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if name in REPLACED:
+            raise InputError(f"{name} is no setting of its own any more: type {REPLACED[name].format(value)}")
+        if not equals:
+            raise InputError(f"unknown setting {text!r}, expected NAME=VALUE")
+        try:
+            name = full_name(name)
+        except InputError as error:
+            raise InputError(str(error).replace(repr(name), repr(text), 1)) from None
+        if name in SET_BY_OPTION:
+            raise InputError(f"the setting {text!r} has an option of its own, see --help")
+        changes[name] = parse_value(name, value)
+    return changes
+
+
+def changed(experiment, changes):
+    """An experiment with some of its numbers changed, {name: value}; see `full_name`."""
+    own, sections = {}, {}
+    for name, value in changes.items():
+        section, dot, field = full_name(name).rpartition(".")
+        if dot:
+            sections.setdefault(section, {})[field] = value
+        else:
+            own[field] = value
+    for section, fields in sections.items():
+        own[section] = dataclasses.replace(getattr(experiment, section), **fields)
+    return dataclasses.replace(experiment, **own)
+
+
+def flat(experiment):
+    """The numbers of an experiment, or of its record: {dotted name: value}."""
+    content = experiment if isinstance(experiment, dict) else dataclasses.asdict(experiment)
+    found = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{field}": inner for field, inner in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def from_record(content):
+    """{dotted name: value} from the record of an experiment, also of one from before the numbers had groups.
+
+    Names that mean nothing here stay as they are.
+    """
+    if any(isinstance(value, dict) for value in content.values()):
+        return flat(content)
+    found = {}
+    for name, value in content.items():
+        if name in REPLACED:
+            setting, _, text = REPLACED[name].partition("=")
+            if setting != "classifier.objective" or content.get("objective", "") == text.partition(":")[0]:
+                found[setting] = text.format(value)
+            continue
+        try:
+            found.setdefault(full_name(name), value)
+        except InputError:
+            found[name] = value
+    return found

@@ -1,0 +1,38 @@
+"""Train an experiment from data to table in a folder that can be interrupted and continued.
+
+run.py         the stages in their order
+classifier.py  stage 1
+pairs.py       stage 2: attacked training images, and batches of pairs
+pssr.py        stage 3: the CAE; other defenses are other files, named in defenses.py
+fitting.py     epochs that can be interrupted: batches, callbacks, schedules
+folder.py      whose folder it is, and what is kept there
+"""
+
+from ..data import first
+from ..files import load_model, read_json, write_atomically, write_json
+from .classifier import check_classifier, train_classifier
+from .defenses import DEFENSES, Defense, train_defense
+from .fitting import (
+    Checkpoint,
+    SGDWithDecayInGradient,
+    TimeToGo,
+    classifier_optimizer,
+    epochs_of_batches,
+    fit,
+    keep_epochs,
+    learning_rate,
+    warmup_cosine,
+)
+from .folder import prepare_folder, readable, remove_intermediate
+from .pairs import augment, make_attacks, pairs_dataset
+from .pssr import make_cae, train_pssr, unfitted_surgery
+from .run import check_names, evaluate_run, load_splits, run, stages
+
+__all__ = [
+    "DEFENSES", "Checkpoint", "Defense", "SGDWithDecayInGradient", "TimeToGo", "augment",
+    "check_classifier", "check_names", "classifier_optimizer", "epochs_of_batches", "evaluate_run", "first",
+    "fit", "keep_epochs", "learning_rate", "load_model", "load_splits", "make_attacks", "make_cae",
+    "pairs_dataset", "prepare_folder", "read_json", "readable", "remove_intermediate", "run", "stages",
+    "train_classifier", "train_defense", "train_pssr", "unfitted_surgery", "warmup_cosine",
+    "write_atomically", "write_json",
+]  # fmt: skip

@@ -1,0 +1,101 @@
+"""Stage 1: a classifier trained by one of the objectives of `baselines`, or one that was brought along."""
+
+import keras
+import tensorflow as tf
+
+from .. import baselines, classifiers, evaluation
+from ..data import DATASETS, augmentation
+from ..files import load_model, write_atomically
+from ..inputs import InputError, check_logits
+from .fitting import OPTIMIZERS, classifier_optimizer, epochs_of_batches, fit
+
+
+def check_names(numbers):
+    """Refuse unknown names in `settings.ClassifierSettings` before any work."""
+    classifiers.check_name(numbers.architecture)
+    baselines.parse(numbers.objective)
+    augmentation.parse(numbers.augmentation)
+    if numbers.optimizer not in OPTIMIZERS:
+        classifier_optimizer(numbers, 1)  # refuses it
+
+
+def train_classifier(experiment, folder, train, validation, classifier_file=None):
+    """The classifier of an experiment; see the head of this module.
+
+    Args:
+        experiment: `settings.Experiment`.
+        folder: of the run; a finished classifier is read there, an interrupted training goes on.
+        train, validation: `data.Images`.
+        classifier_file: a `.keras` file to take in place of a training.
+    """
+    finished = folder / "classifier.keras"
+    if finished.is_file():
+        return load_model(finished)
+    if classifier_file is not None:
+        classifier = load_model(classifier_file)
+        check_classifier(classifier, validation)
+        write_atomically(finished, classifier.save)
+        return classifier
+
+    numbers, seed = experiment.classifier, experiment.seed
+    statistics = DATASETS[experiment.dataset].statistics
+
+    def build():
+        shape = train.x.shape[1:]
+        return classifiers.create(numbers.architecture, shape, train.classes, numbers.width, statistics)
+
+    keras.utils.set_random_seed(seed)
+    classifier = build()
+    objective = baselines.parse(numbers.objective)
+    train = objective.images(train, experiment, folder)
+    size = min(numbers.batch_size, len(train))
+    steps = len(train) // size
+    optimizer = classifier_optimizer(numbers, numbers.epochs * steps)
+    optimizer.build(classifier.trainable_variables)
+    model = objective.model(classifier, experiment.robust, experiment.attack.eps, numbers.epochs * steps)
+    objective.compile(model, optimizer)
+    x, y = tf.constant(train.x), tf.constant(train.y)
+    augment = augmentation.parse(numbers.augmentation)
+
+    def batch(rows, key):
+        images, labels = augment(tf.gather(x, rows), key), tf.gather(y, rows)
+        if not objective.takes_noise:
+            return images, labels
+        return images, labels, tf.random.stateless_uniform((size, *train.x.shape[1:]), key + 1, -1.0, 1.0)
+
+    def make_dataset(first_epoch):
+        batches = epochs_of_batches(len(train), size, seed, first_epoch, numbers.epochs)
+        return batches.map(batch, tf.data.AUTOTUNE)
+
+    fit(
+        model,
+        optimizer,
+        make_dataset,
+        label=f"training {numbers.architecture} by {objective.name} on {len(train):,} images",
+        folder=folder,
+        name="classifier",
+        seed=seed,
+        epochs=numbers.epochs,
+        steps=steps,
+    )
+    trained, classifier = classifier, build()  # without the optimizer, which a saved model would drag along
+    classifier.set_weights(trained.get_weights())
+    flags = evaluation.correct(classifier, validation.x, validation.y)
+    accuracy = f"{100 * flags.mean():.2f}% of {len(flags):,} images"
+    print(f"\nvalidation accuracy of {numbers.architecture}: {accuracy}")
+    write_atomically(finished, classifier.save)
+    return classifier
+
+
+def check_classifier(classifier, images):
+    """Refuse a classifier whose inputs or outputs do not fit the images.
+
+    Raises:
+        InputError: for another input shape, number of classes, or probabilities.
+    """
+    shape, outputs = tuple(classifier.input_shape), tuple(classifier.output_shape)
+    if shape[1:] != images.x.shape[1:]:
+        raise InputError(f"the classifier takes images {shape[1:]}, expected {images.x.shape[1:]}")
+    if outputs[1:] != (images.classes,):
+        raise InputError(f"the classifier returns {outputs[1:]}, expected ({images.classes},) logits")
+    check_logits(classifier.predict(images.x[:100], verbose=0))

@@ -1,0 +1,44 @@
+"""The purifiers that can be trained, by name.
+
+A defense is a Keras model, images -> logits, with a frozen `classifier` and a method `purify`. A further one
+is a further file like `pssr.py`, and a line in `DEFENSES`.
+"""
+
+import dataclasses
+import typing
+
+from ..inputs import InputError
+from . import pssr
+
+
+@dataclasses.dataclass(frozen=True)
+class Defense:
+    """How a purifier is trained.
+
+    Attributes:
+        train: function (experiment, folder, classifier, train, validation, cache=None) -> the defense; it
+            keeps what it made in the folder as `<name>.keras` and reads it there if it is finished.
+        check: function of an experiment that refuses unknown names before any work.
+    """
+
+    train: typing.Callable
+    check: typing.Callable = lambda experiment: None
+
+
+DEFENSES = {"pssr": Defense(pssr.train_pssr, pssr.check_names)}
+
+
+def check_defense(experiment):
+    """Refuse an unknown defense, and names that it does not know.
+
+    Raises:
+        InputError: for either.
+    """
+    if experiment.defense not in DEFENSES:
+        raise InputError(f"defense is {experiment.defense!r}, expected one of {', '.join(DEFENSES)}")
+    DEFENSES[experiment.defense].check(experiment)
+
+
+def train_defense(experiment, folder, classifier, train, validation, cache=None):
+    """Stages 2 and 3: the defense of an experiment around a classifier; see `Defense.train`."""
+    return DEFENSES[experiment.defense].train(experiment, folder, classifier, train, validation, cache)

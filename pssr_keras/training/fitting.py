@@ -1,0 +1,182 @@
+"""Training of any compiled model over epochs that can be interrupted: batches, callbacks, schedules.
+
+All randomness is drawn from (seed, epoch) or (seed, step), so an interrupted training ends with the same
+weights as an uninterrupted one.
+"""
+
+import csv
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .. import evaluation
+from ..files import write_atomically
+from ..inputs import InputError
+
+
+def epochs_of_batches(count, size, seed, first_epoch, last_epoch):
+    """Batches of image positions over several epochs, each a permutation that depends on (seed, epoch) only.
+
+    Returns:
+        A dataset of (rows, step): positions (size,), and a seed (2,) that depends on (seed, step) only.
+        A last partial batch of an epoch is dropped.
+    """
+    steps = count // size
+
+    def epoch_of(epoch):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), seed=tf.stack([np.int64(seed), epoch])
+        )
+        rows = tf.reshape(order[: steps * size], (steps, size))
+        step = epoch * steps + tf.range(steps, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices(
+            (rows, tf.stack([tf.fill([steps], np.int64(seed)), step], axis=1))
+        )
+
+    return tf.data.Dataset.range(first_epoch, last_epoch).flat_map(epoch_of)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Save weights and optimizers after each epoch into one file, whole or not at all.
+
+    BackupAndRestore writes weights and epoch to two files, so that a kill between them repeats an
+    epoch; here the epoch follows from the optimizer's count of steps, in the same file.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        write_atomically(self.path, self.model.save_weights)
+
+
+class SeedEpoch(keras.callbacks.Callback):
+    """Give every dropout layer a random state that depends on (seed, epoch) only."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        layers = [layer for layer in self.model._flatten_layers() if hasattr(layer, "seed_generator")]
+        for number, layer in enumerate(layers):
+            state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(2)
+            layer.seed_generator.state.assign(state)
+
+
+class TimeToGo(keras.callbacks.Callback):
+    """One progress bar over all epochs of a stage, with the time to go."""
+
+    def __init__(self, label, first_epoch, epochs, steps):
+        super().__init__()
+        self.first_epoch = first_epoch
+        self.steps = steps
+        resumed = f", from epoch {first_epoch + 1}" if first_epoch else ""
+        self.progress = evaluation.Progress(
+            f"{label}, {epochs} epochs{resumed}", steps * (epochs - first_epoch), "step"
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = (self.epoch - self.first_epoch) * self.steps + batch + 1
+        self.progress.update(done, list(logs.items()))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+def warmup_cosine(peak, steps, warmup_steps):
+    """A linear warm-up to `peak`, then half a cosine down to 0."""
+    if warmup_steps == 0:
+        return keras.optimizers.schedules.CosineDecay(peak, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps
+    )
+
+
+def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, steps):
+    """Train a compiled model for `epochs` of `steps`, from its last checkpoint if there is one.
+
+    Args:
+        optimizer: the optimizer of `model` that counts its steps.
+        make_dataset: function, first epoch -> batches of all epochs from there on.
+        name: of the checkpoint and log files.
+    """
+    checkpoint = folder / f"checkpoint-{name}.weights.h5"
+    if checkpoint.is_file():
+        try:
+            model.load_weights(checkpoint)
+        except Exception as error:  # damaged files raise many kinds of error
+            raise InputError(f"{checkpoint} is damaged ({error}): delete it to repeat that stage") from error
+    first_epoch = int(optimizer.iterations) // steps
+    log = folder / f"{name}_log.csv"
+    keep_epochs(log, first_epoch)
+    if first_epoch < epochs:
+        model.fit(
+            make_dataset(first_epoch).prefetch(tf.data.AUTOTUNE),
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            shuffle=False,  # the dataset is shuffled
+            verbose=0,
+            callbacks=[
+                SeedEpoch(seed),
+                TimeToGo(label, first_epoch, epochs, steps),
+                keras.callbacks.CSVLogger(str(log), append=True),
+                keras.callbacks.TensorBoard(str(folder / "tensorboard" / name), write_graph=False),
+                Checkpoint(checkpoint),
+            ],
+        )
+
+
+def keep_epochs(log, epochs):
+    """Cut a log back to its first epochs: those after the checkpoint are trained again."""
+    if log.is_file():
+        with log.open(newline="") as file:
+            rows = list(csv.reader(file))
+        kept = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < epochs]
+        with log.open("w", newline="") as file:
+            csv.writer(file).writerows(kept)
+
+
+def learning_rate(peak, steps, warmup_steps):
+    """As `warmup_cosine`, with a warm-up of at most a tenth of the steps."""
+    return warmup_cosine(peak, steps, min(warmup_steps, steps // 10))
+
+
+class SGDWithDecayInGradient(keras.optimizers.SGD):
+    """SGD whose weight decay is part of the gradient, g + decay w, as Krizhevsky et al. 2012 write it.
+
+    Keras' own `weight_decay` acts beside the gradient, so under a momentum of 0.9 it is ten times weaker.
+    """
+
+    def __init__(self, *arguments, decay=0.0, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.decay = decay
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient + self.decay * variable, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "decay": self.decay}
+
+
+OPTIMIZERS = ("adam", "sgd")
+
+
+def classifier_optimizer(numbers, steps):
+    """The optimizer of a classifier over so many steps.
+
+    Args:
+        numbers: `settings.ClassifierSettings`.
+
+    Raises:
+        InputError: for an unknown optimizer.
+    """
+    schedule = warmup_cosine(numbers.learning_rate, steps, int(numbers.warmup_share * steps))
+    if numbers.optimizer == "adam":
+        return keras.optimizers.Adam(schedule)
+    if numbers.optimizer == "sgd":
+        return SGDWithDecayInGradient(schedule, momentum=0.9, nesterov=True, decay=numbers.weight_decay)
+    raise InputError(f"optimizer is {numbers.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")

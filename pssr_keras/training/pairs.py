@@ -1,0 +1,131 @@
+"""Adversarial pairs: attacked training images, their trivial components, and batches of both."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from .. import attacks, evaluation
+from ..data import augmentation
+from ..files import write_atomically
+from ..inputs import InputError
+from .fitting import epochs_of_batches
+
+
+def augment(images, copies, kind, seed):
+    """The images, and `copies` - 1 further copies of them, changed by an augmentation such as "shift:1".
+
+    A moved image has another saliency map and other perturbations, so it loses other pixels: it shows E
+    another case to restore.
+    """
+    change = augmentation.parse(kind)
+    moved = [images.x]
+    for copy in range(1, copies):
+        rows = evaluation.batches(len(images), 10_000)
+        seeds = [tf.constant([seed, copy * len(images) + part.start], tf.int64) for part in rows]
+        moved += [change(images.x[part], key).numpy() for part, key in zip(rows, seeds, strict=True)]
+    return dataclasses.replace(
+        images,
+        x=np.concatenate(moved),
+        y=np.tile(images.y, copies),
+        indices=np.arange(copies * len(images)),
+    )
+
+
+# --- stage 2: adversarial pairs ------------------------------------------------------------------
+
+
+def make_attacks(experiment, names):
+    """The attacks of these names, with fields if need be, at the budget of an experiment."""
+    return [attacks.parse(name, experiment.attack.eps) for name in names]
+
+
+CRAFTED_AT_ONCE = 20_000  # images in a file: what an interruption may cost
+
+
+def adversarial_images(experiment, folder, classifier, train, cache=None):
+    """Stage 2: the training images under each training attack, a list of (N, H, W, C)."""
+    crafted = []
+    for attack in make_attacks(experiment, experiment.attack.training):
+        attack, labelled = evaluation.with_labels(
+            experiment.attack.labels, attack, classifier, train, experiment.seed
+        )
+        if cache is not None:
+            label = f"crafting {attack.name} on {len(train):,} training images"
+            crafted.append(
+                evaluation.craft(
+                    attack, classifier, labelled, experiment.seed, experiment.batch_size, label, cache
+                )
+            )
+            continue
+        parts = evaluation.batches(len(train), CRAFTED_AT_ONCE)
+        paths = [folder / f"adversarial-{attack.name}-{rows.start}.npy" for rows in parts]
+        for path, rows in zip(paths, parts, strict=True):
+            if not path.is_file():
+                label = f"crafting {attack.name} on training images, {rows.stop:,} of {len(train):,}"
+                x_adv = evaluation.craft(
+                    attack, classifier, labelled.take(rows), experiment.seed, experiment.batch_size, label
+                )
+                write_atomically(path, lambda partial, x_adv=x_adv: np.save(partial, x_adv))
+        crafted.append(np.concatenate([read_array(path) for path in paths]))
+    return crafted
+
+
+def read_array(path):
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it to craft it again") from error
+
+
+def remove_salient_pixels(surgery, classifier, versions, batch_size):
+    """The trivial components of several arrays of images, one after the other: (sum of N, H, W, C)."""
+    if surgery is None:
+        return np.concatenate(versions)
+    remove = tf.function(lambda batch: surgery.remove(lambda z: classifier(z, training=False), batch))
+    x_t = np.empty((sum(map(len, versions)), *versions[0].shape[1:]), np.float32)
+    start = 0
+    for x in versions:
+        size = min(batch_size, len(x))
+        for rows in evaluation.batches(len(x), size):
+            count = rows.stop - rows.start
+            x_t[start : start + count] = remove(evaluation.pad(x[rows], size))[:count]
+            start += count
+    return x_t
+
+
+def pairs_dataset(experiment, x_t, train, versions, size):
+    """Batches (x_t, x, y): each clean image once an epoch, as one of its versions drawn at random.
+
+    Args:
+        x_t: (versions * N, H, W, C), the trivial components; benign images come first.
+        train: the N clean images.
+        versions: number of versions of each image.
+        size: images in a batch.
+
+    Returns:
+        Function, first epoch -> batches of all epochs from there on.
+    """
+    count = len(train)
+
+    def pick(rows, version):
+        # Large arrays stay in numpy: as TensorFlow constants they would be in memory twice.
+        return x_t[version * count + rows], train.x[rows], train.y[rows]
+
+    attacked_share = (1 - experiment.cae.benign_share) / max(1, versions - 1)
+    ends = np.cumsum([experiment.cae.benign_share] + [attacked_share] * (versions - 1))[:-1].astype(
+        np.float32
+    )
+
+    def batch(rows, seed):
+        version = tf.searchsorted(ends, tf.random.stateless_uniform((size,), seed), side="right")
+        picked = tf.numpy_function(pick, (rows, version), (tf.float32, tf.float32, tf.int32), stateful=False)
+        image = train.x.shape[1:]
+        shapes = ((size, *image), (size, *image), (size,))
+        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(picked, shapes, strict=True))
+
+    def make_dataset(first_epoch):
+        batches = epochs_of_batches(count, size, experiment.seed, first_epoch, experiment.cae.epochs)
+        return batches.map(batch, tf.data.AUTOTUNE)
+
+    return make_dataset

@@ -1,0 +1,115 @@
+"""One experiment from data to table: classifier, defense, evaluation.
+
+A run is a folder. Each stage leaves one finished file there, and what is finished is read, not
+repeated; a stage that was interrupted goes on from its last epoch. All randomness is drawn from
+(seed, epoch), so an interrupted run ends with the same weights as an uninterrupted one.
+
+    config.json                the experiment and the hash of a classifier that was brought along
+    classifier.keras           stage 1
+    adversarial-<attack>.npy   stage 2, deleted at the end
+    pssr.keras                 stage 3, named after the defense
+    evaluation.json            stage 4
+    *_log.csv, tensorboard/    losses and accuracies of each epoch
+    checkpoint-*.weights.h5    the state of a stage, deleted at the end
+"""
+
+import dataclasses
+import time
+
+from .. import data, evaluation
+from ..defense import PSSR
+from ..files import read_json, write_json
+from . import classifier as classifier_stage
+from .classifier import train_classifier
+from .defenses import check_defense, train_defense
+from .folder import prepare_folder, remove_intermediate
+from .pairs import make_attacks
+
+
+def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False):
+    """Run one experiment in a folder, or continue it, or read its result if it is finished.
+
+    Args:
+        experiment: `settings.Experiment` with a resolved source.
+        folder: the run folder; it is made if need be.
+        data_dir: folder of tensorflow-datasets.
+        classifier_file: a `.keras` file of a classifier to protect instead of training one.
+        overwrite: start afresh, deleting what an earlier run left in the folder.
+
+    Returns:
+        The record of the evaluation; see `evaluation.evaluate`.
+
+    Raises:
+        InputError: if the folder is a file, is not writable, or holds another configuration or a damaged
+            file; if the classifier does not fit; if there are fewer images than asked for.
+    """
+    check_names(experiment)
+    folder = prepare_folder(folder, experiment, classifier_file, overwrite)
+    finished = folder / "evaluation.json"
+    if finished.is_file():
+        return read_json(finished)
+
+    train, validation, test = load_splits(experiment, data_dir)
+    classifier = train_classifier(experiment, folder, train, validation, classifier_file)
+    defended = train_defense(experiment, folder, classifier, train, validation)
+    record = evaluate_run(experiment, defended, test)
+    remove_intermediate(folder)
+    write_json(finished, record)
+    return record
+
+
+def check_names(experiment):
+    """Refuse unknown attacks, readings, objectives and so on of an experiment before any work."""
+    make_attacks(experiment, experiment.attack.evaluation)
+    classifier_stage.check_names(experiment.classifier)
+    check_defense(experiment)
+
+
+def load_splits(experiment, data_dir=None):
+    """Training, validation and test images of an experiment."""
+    numbers = experiment.data
+    options = {
+        "source": numbers.source,
+        "data_dir": data_dir,
+        "exclude_bundled": numbers.exclude_bundled,
+    }
+    train = data.load(experiment.dataset, "train", **options)
+    test = data.load(experiment.dataset, "test", **options)
+    train, validation = data.split_validation(train, numbers.validation_size, experiment.seed)
+    return (
+        data.first(train, numbers.train_limit, "train"),
+        validation,
+        data.first(test, numbers.test_limit, "test"),
+    )
+
+
+def stages(defended):
+    """The rows of an evaluation: the undefended classifier, each stage of a PSSR alone, and the whole.
+
+    A defense of another kind has no stages: it stands beside its classifier.
+    """
+    if not isinstance(defended, PSSR):
+        return {"undefended": defended.classifier, defended.name: defended}
+    return {
+        "undefended": PSSR(defended.classifier, None, None, name="undefended"),
+        "+PS": PSSR(defended.classifier, defended.surgery, None, name="surgery_only"),
+        "+CAE": PSSR(defended.classifier, None, defended.extrapolator, name="extrapolator_only"),
+        "PSSR": defended,
+    }
+
+
+def evaluate_run(experiment, defended, test):
+    """Stage 4: all rows under all evaluation attacks, with the whole configuration in the record."""
+    suite = make_attacks(experiment, experiment.attack.evaluation)
+    start = time.perf_counter()
+    record = evaluation.evaluate(
+        defended.classifier,
+        stages(defended),
+        test,
+        suite,
+        seed=experiment.seed,
+        batch_size=experiment.batch_size,
+        progress=True,
+    )
+    seconds = round(time.perf_counter() - start, 1)
+    return {"configuration": dataclasses.asdict(experiment), "evaluation_seconds": seconds, **record}
