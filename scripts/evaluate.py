@@ -96,6 +96,8 @@ def evaluate(arguments):
             )
     images = training.first(images, arguments.n, "test")
 
+    if shard and (advice := shards.advice(shard, len(images), arguments.batch_size)):
+        print(advice)
     evaluated = functools.partial(shards.evaluate, shard) if shard else evaluation.evaluate
     record = evaluated(
         crafted_on if is_adaptive else next(iter(crafted_on.values())),

@@ -2,8 +2,9 @@
 
 Attacks are keyed by (seed, index of an image), so a part of the images is attacked as it is in the whole.
 What might differ is rounding, by the shape of a batch and the place of an image in it. So a shard is made
-of whole batches of the set where there are enough, and in any case its batches have the size of the set's.
-The attacks on survivors fill batches of any size with images that still stand; see docs/scaling.md.
+of whole batches of the set where there are enough: what is crafted is then the same to the last bit. Where
+there are fewer batches than shards, batches are padded to the size of the set's; the attacks on survivors
+(APGD, FAB, Square) take no padding, so there a few flags may differ, see `advice` and docs/scaling.md.
 """
 
 import collections
@@ -45,6 +46,18 @@ class Shard:
         units = whole if len(whole) >= self.count else batches(images, 1)
         first, last = ((self.number - back) * len(units) // self.count for back in (1, 0))
         return slice(units[first].start, units[last - 1].stop)
+
+
+def advice(shard, images, batch_size):
+    """What to say where there are fewer batches than shards, or None."""
+    count = len(batches(images, batch_size))
+    if count >= shard.count:
+        return None
+    return (
+        f"{images:,} images in batches of {batch_size:,} are {count} for {shard.count} shards: batches are "
+        "padded, and APGD, FAB, Square and AutoAttack may answer otherwise for a few images than in one "
+        f"process. With --batch-size {images // shard.count} for all shards neither is so"
+    )
 
 
 def parse(text):
