@@ -1,6 +1,7 @@
 """What the scripts share: how they end, and what they print."""
 
 import os
+import pathlib
 import signal
 import sys
 import traceback
@@ -26,6 +27,21 @@ def run(function, *arguments):
         print("\ninterrupted: the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def check_out(path, overwrite):
+    """Refuse, before any work, a file that exists or cannot be written.
+
+    Raises:
+        InputError: if it is a folder or cannot be written, or exists and is not to be overwritten.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected a file name for --out")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists: choose another --out, or --overwrite it")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: choose another --out")
 
 
 def _interrupt(number, frame):

@@ -5,6 +5,7 @@
     python scripts/evaluate.py --attacks autoattack cw --n 1000 --out strong.json
     python scripts/evaluate.py --threat-model adaptive --surrogate identity frozen_mask --n 100 --checks
     python scripts/evaluate.py --threat-model transfer --substitute runs/other/classifier.keras
+    python scripts/evaluate.py --attacks autoattack --shard 2/8 --out part-2.json
     python scripts/evaluate.py --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
 
 Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default;
@@ -12,13 +13,16 @@ a weak attacker); transfer: whoever knows a substitute of it; adaptive: whoever 
 --checks looks for signs that the attacks failed. With --cache, what was crafted once is kept, and an
 interrupted evaluation goes on where it stopped.
 
+--shard 2/8 evaluates the second of eight parts of the images, on any machine; with --checks, the first one
+runs the checks. scripts/merge.py makes one record of all parts, see docs/scaling.md.
+
 --images evaluates on your own images: an .npz file of `images` (N, H, W, C), float32 in [0, 1], and
 integer `labels` (N,).
 """
 
 import argparse
 import dataclasses
-import os
+import functools
 import pathlib
 import sys
 
@@ -37,11 +41,15 @@ from pssr_keras import (
     training,
 )
 from pssr_keras.attacks import adaptive
+from pssr_keras.evaluation import shards
 
 
 def evaluate(arguments):
     if arguments.out:
-        check_out(pathlib.Path(arguments.out), arguments.overwrite)
+        command_line.check_out(arguments.out, arguments.overwrite)
+    shard = shards.parse(arguments.shard) if arguments.shard else None
+    if shard and not arguments.out:
+        raise inputs.InputError("--shard needs --out, a file for scripts/merge.py")
     if arguments.run:
         folder = pathlib.Path(arguments.run)
         if not (folder / "config.json").is_file():
@@ -90,7 +98,10 @@ def evaluate(arguments):
             )
     images = training.first(images, arguments.n, "test")
 
-    record = evaluation.evaluate(
+    if shard and (advice := shards.advice(shard, len(images), arguments.batch_size)):
+        print(advice)
+    evaluated = functools.partial(shards.evaluate, shard) if shard else evaluation.evaluate
+    record = evaluated(
         crafted_on if is_adaptive else next(iter(crafted_on.values())),
         {"PSSR": pssr} if is_adaptive else training.stages(pssr),
         images,
@@ -105,7 +116,9 @@ def evaluate(arguments):
     record = {"weights_from": weights, "configuration": configuration, **record}
     if arguments.substitute:
         record["substitute"] = str(arguments.substitute)
-    if arguments.checks:
+    if arguments.checks and shard and shard.number > 1:
+        print(f"\nshard {shard}: the checks are run with shard 1/{shard.count}, on the first images of all")
+    elif arguments.checks:
         record["checks"] = {}
         few = images.take(slice(0, config.CHECKED_IMAGES))
         for name, model in crafted_on.items():
@@ -113,7 +126,7 @@ def evaluate(arguments):
             findings = checks.run(pssr, few, eps, model, arguments.seed, progress=True)
             print(f"\n{checks.text(findings)}")
             record["checks"][name] = [dataclasses.asdict(finding) for finding in findings]
-    print(f"\n{evaluation.table(record)}")
+    print(f"\n{f'shard {shard} of {len(images):,} images: ' if shard else ''}{evaluation.table(record)}")
     for line in evaluation.remarks(record):
         print(line)
     if arguments.out:
@@ -166,16 +179,6 @@ def attacked_models(arguments, pssr):
     return {"classifier": pssr.classifier}
 
 
-def check_out(path, overwrite):
-    """Refuse, before any work, a file that exists or cannot be written."""
-    if path.is_dir():
-        raise inputs.InputError(f"{path} is a folder, expected a file name for --out")
-    if path.exists() and not overwrite:
-        raise inputs.InputError(f"{path} exists: choose another --out, or --overwrite it")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise inputs.InputError(f"{path} cannot be written: choose another --out")
-
-
 def own_images(file, pssr):
     """Labelled images of an .npz file, checked against what the model takes."""
     try:
@@ -217,6 +220,11 @@ def main(argv=None):
     add("--n", type=int, help="the first n images of the test split; all by default")
     add("--batch-size", type=int, default=500)
     add("--seed", type=int, default=0)
+    add(
+        "--shard",
+        metavar="I/N",
+        help="evaluate the I-th of N parts of the images, such as 2/8; scripts/merge.py merges the records",
+    )
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
     add("--images", metavar="FILE", help="your own images and labels, an .npz file")

@@ -1,5 +1,8 @@
 """The checks must pass where an attack works, and fail on models and attacks known to be broken."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -80,3 +83,30 @@ def test_an_attack_on_something_else_fails(toy_classifier, toy_images):
     assert "white box no weaker than Square" in failures(found)
     assert verdicts(found)["same forward pass"] == checks.PASS
     assert verdicts(found)["a small step raises the defense's loss"] == checks.WARN
+
+
+def test_a_further_check_is_one_function(toy_classifier, toy_images, monkeypatch):
+    monkeypatch.setattr(checks, "CHECKS", {"logits": checks.CHECKS["logits"]})
+
+    @checks.check("enough images")
+    def enough(measured):
+        return checks.Finding("", checks.WARN, f"{len(measured.x)}", ">= 1000", n=len(measured.x))
+
+    found = checks.run(toy_classifier, toy_images, 0.2)
+    assert [finding.name for finding in found] == ["logits", "enough images"]
+    assert found[1] == checks.Finding("enough images", checks.WARN, "64", ">= 1000", n=64)
+
+
+def test_nothing_is_crafted_that_no_check_asks_for(toy_classifier, toy_images):
+    measured = checks.Measurements(toy_classifier, toy_images, 0.2, **FAST)
+    assert checks.CHECKS["iterated <= one step"].function(measured).verdict == checks.PASS
+    assert {"by_steps", "by_one_step"} <= vars(measured).keys()
+    assert not {"by_square", "by_noise", "by_eps", "losses", "gradient"} & vars(measured).keys()
+
+
+def test_findings_survive_json(plain):
+    found = json.loads(json.dumps([dataclasses.asdict(finding) for finding in plain]))
+    assert checks.verdict(found, 0.5) == checks.verdict(plain, 0.5)
+    square = next(finding for finding in found if finding["name"] == "white box no weaker than Square")
+    assert square["n"] == 64
+    assert square["interval"][0] == 0

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from pssr_keras import classifiers, data, evaluation, pretrained
+from pssr_keras import checks, classifiers, config, data, evaluation, pretrained
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -293,3 +293,51 @@ def test_the_table_of_readings_is_that_of_its_record():
     folder = SCRIPTS.parent / "results" / "mnist"
     record = json.loads((folder / "surgery_readings.json").read_text())
     assert script("surgery_readings").markdown(record) == (folder / "surgery_readings.md").read_text()
+
+
+def test_shards_are_merged_by_script_into_the_record_of_one_process(tmp_path, capsys, monkeypatch):
+    """With --checks for all, the first shard checks the first images of the whole set, as one process."""
+    checked = []
+
+    def run(model, images, *arguments, **options):
+        checked.append(images.indices.tolist())
+        return [checks.Finding("loss rises", "PASS", "100%", ">= 99%")]
+
+    monkeypatch.setattr(checks, "run", run)
+    monkeypatch.setattr(config, "CHECKED_IMAGES", 8)
+    x, y = good_images()
+    np.savez(tmp_path / "own.npz", images=x, labels=y)
+    arguments = ["--images", tmp_path / "own.npz", "--attacks", "fgsm", "--n", 12]
+    arguments = [*map(str, arguments), "--checks", "--out"]
+    for shard in ("2/2", "1/2"):
+        assert (
+            script("evaluate").main([*arguments, f"{tmp_path}/part-{shard[0]}.json", "--shard", shard]) == 0
+        )
+    output = capsys.readouterr().out
+    assert "shard 2/2: the checks are run with shard 1/2" in output
+    assert "shard 2/2 of 12 images:" in output
+    assert script("evaluate").main([*arguments, f"{tmp_path}/one.json"]) == 0
+    assert checked == [list(range(8))] * 2
+    files = [f"{tmp_path}/part-{i}.json" for i in (2, 1)]
+    assert script("merge").main([*files, "--out", f"{tmp_path}/whole.json"]) == 0
+    assert "n = 12" in capsys.readouterr().out
+    assert (tmp_path / "whole.json").read_text() == (tmp_path / "one.json").read_text()
+
+
+def test_a_shard_that_cannot_be_is_refused(refused, tmp_path):
+    out = ("--out", tmp_path / "part.json")
+    assert "--shard needs --out" in refused("evaluate", "--shard", "1/2")
+    assert "shard is '3/2', expected a number of 1" in refused("evaluate", "--shard", "3/2", *out)
+    arguments = ("--source", "bundled", "--n", 5, "--shard", "2/8", *out)
+    assert "shard 2/8 of 5 images leaves shards empty: use at most 5" in refused("evaluate", *arguments)
+    assert not (tmp_path / "part.json").exists()
+
+
+def test_merge_refuses_and_overwrites_nothing(refused, tmp_path):
+    (tmp_path / "there.json").write_text("mine")
+    arguments = (tmp_path / "part.json", "--out", tmp_path / "there.json")
+    assert "exists: choose another --out, or --overwrite it" in refused("merge", *arguments)
+    assert "part.json cannot be read as a record" in refused("merge", *arguments, "--overwrite")
+    shutil.copy(SCRIPTS.parent / "results" / "mnist" / "shipped_evaluation.json", tmp_path / "part.json")
+    assert "part.json is no shard" in refused("merge", *arguments, "--overwrite")
+    assert (tmp_path / "there.json").read_text() == "mine"

@@ -6,12 +6,15 @@ statistics   flags, intervals, exact tests, the worst case
 provenance   hashes of weights, versions: what a number was measured with
 records      `evaluate`: who crafts, who is judged, and a record that says all of it
 text         a record in words
+findings     how sure a check is of what it saw, and what that says of a table
+measurements what the checks look at
 checks       signs that an attack failed
+shards       a set of images in parts, on several machines, and the parts merged
 """
 
 from ..files import file_hash
 from ..progress import Progress
-from . import cache, checks
+from . import cache, checks, shards
 from .crafting import (
     LABELS,
     batches,
@@ -23,7 +26,7 @@ from .crafting import (
     run_autoattack,
     with_labels,
 )
-from .provenance import identity, text_of_indices, versions, weights_hash
+from .provenance import identity, images_hash, indices_of, text_of_indices, versions, weights_hash
 from .records import ADAPTIVE, OBLIVIOUS, TRANSFER, WORST_CASE, evaluate
 from .statistics import (
     flags_of,
@@ -56,6 +59,8 @@ __all__ = [
     "file_hash",
     "flags_of",
     "identity",
+    "images_hash",
+    "indices_of",
     "label_leaks",
     "leak_remark",
     "logits_of",
@@ -64,6 +69,7 @@ __all__ = [
     "pad",
     "remarks",
     "run_autoattack",
+    "shards",
     "table",
     "text_of",
     "text_of_indices",

@@ -29,13 +29,22 @@ def pad(array, length):
     return array if missing == 0 else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
 
 
-def logits_of(model, x, batch_size=500):
+def size_of_batches(count, batch_size, fixed_size=False):
+    """How many images every batch holds, the last one padded; no more than there are unless fixed."""
+    return batch_size if fixed_size else min(batch_size, count)
+
+
+def logits_of(model, x, batch_size=500, fixed_size=False):
     """The logits of any number of images, (N, K).
+
+    Args:
+        model, x: images -> logits, and images.
+        batch_size, fixed_size: see `craft`.
 
     Raises:
         InputError: if the model returns NaN, infinite values or probabilities.
     """
-    batch_size = min(batch_size, len(x))
+    batch_size = size_of_batches(len(x), batch_size, fixed_size)
     logits = compiled_logits(model)
     parts = [
         logits(pad(x[rows], batch_size)).numpy()[: rows.stop - rows.start]
@@ -44,9 +53,9 @@ def logits_of(model, x, batch_size=500):
     return check_logits(np.concatenate(parts))
 
 
-def correct(model, x, y, batch_size=500):
+def correct(model, x, y, batch_size=500, fixed_size=False):
     """Which images the model, images -> logits, classifies correctly: (N,) bool; raises as `logits_of`."""
-    return logits_of(model, x, batch_size).argmax(axis=-1) == y
+    return logits_of(model, x, batch_size, fixed_size).argmax(axis=-1) == y
 
 
 def check_labels_kind(kind):
@@ -54,14 +63,14 @@ def check_labels_kind(kind):
         raise InputError(f"labels are {kind!r}, expected one of {', '.join(LABELS)}")
 
 
-def with_labels(kind, attack, model, images, seed=0, batch_size=500):
+def with_labels(kind, attack, model, images, seed=0, batch_size=500, fixed_size=False):
     """An attack and images whose labels are those that the attacker uses: a control of label leaking.
 
     Args:
         kind: "true": away from the true label. "predicted": away from the class that the model predicts, so
             that the perturbation tells no more than the model does. "random target": towards a class drawn at
             random among those not predicted, so that it tells nothing of the true label.
-        attack, model, images, seed, batch_size: see `craft`.
+        attack, model, images, seed, batch_size, fixed_size: see `craft`.
 
     Returns:
         (attack, images).
@@ -69,7 +78,7 @@ def with_labels(kind, attack, model, images, seed=0, batch_size=500):
     check_labels_kind(kind)
     if kind == "true":
         return attack, images
-    predicted = logits_of(model, images.x, batch_size).argmax(axis=-1).astype(np.int32)
+    predicted = logits_of(model, images.x, batch_size, fixed_size).argmax(axis=-1).astype(np.int32)
     if kind == "predicted":
         return attack, dataclasses.replace(images, y=predicted)
     offsets = np.random.default_rng([seed, 1]).integers(1, images.classes, images.indices.max() + 1)
@@ -77,7 +86,7 @@ def with_labels(kind, attack, model, images, seed=0, batch_size=500):
     return dataclasses.replace(attack, targeted=True), dataclasses.replace(images, y=targets.astype(np.int32))
 
 
-def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None):
+def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None, fixed_size=False):
     """Attack every image, the last partial batch included.
 
     Args:
@@ -88,19 +97,23 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None)
         batch_size: images at a time; it changes speed and memory, not the result.
         label: if given, a progress bar with time to go is shown under this name.
         cache: a folder; what is found there is not crafted again, see `cache`. It needs a Keras model.
+        fixed_size: pad even fewer images than a batch holds to a whole one. The shape of a batch is then
+            that of a larger set, and so is the rounding. It has no effect on attacks on survivors.
 
     Returns:
         Adversarial images, shaped as images.x.
     """
     if isinstance(attack, AutoAttack):
-        return run_autoattack(attack, model, images, seed, batch_size, label, cache).x_adv
+        return run_autoattack(attack, model, images, seed, batch_size, label, cache, fixed_size).x_adv
     if cache is not None:
         ingredients = {"model": identity(model), "attack": attack.get_config(), "seed": seed}
         ingredients |= {"x": images.x, "y": images.y, "indices": images.indices, "versions": versions()}
         return caching.remember(
-            cache, ingredients, lambda: craft(attack, model, images, seed, batch_size, label)
+            cache,
+            ingredients,
+            lambda: craft(attack, model, images, seed, batch_size, label, None, fixed_size),
         )
-    batch_size = min(batch_size, len(images))
+    batch_size = size_of_batches(len(images), batch_size, fixed_size)
     x_adv = np.empty_like(images.x)
     progress = Progress(label, len(images))
     for rows in batches(len(images), batch_size):
@@ -112,7 +125,7 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None)
     return x_adv
 
 
-def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, cache=None):
+def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, cache=None, fixed_size=False):
     """AutoAttack on every image, part by part: with a cache, an interrupted run goes on at its last part.
 
     Args:
@@ -126,4 +139,5 @@ def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, ca
         name = f"{label}: {part.name}, {len(rows)} images still stand" if label else None
         return craft(part, model, images.take(rows), seed, batch_size, name, cache)
 
-    return attack.cascade(model, images.x, images.y, logits_of(model, images.x, batch_size), attack_part)
+    logits = logits_of(model, images.x, batch_size, fixed_size)
+    return attack.cascade(model, images.x, images.y, logits, attack_part)

@@ -31,8 +31,22 @@ def versions():
     return {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES}
 
 
+def images_hash(images):
+    """SHA-256 of `data.Images`: of pixels, labels and positions, in order."""
+    digest = hashlib.sha256(str(images.x.shape).encode())
+    for array, kind in ((images.x, "<f4"), (images.y, "<i4"), (images.indices, "<i8")):
+        digest.update(np.ascontiguousarray(array, kind).tobytes())
+    return digest.hexdigest()
+
+
 def text_of_indices(indices):
     """Positions in a data set as text, such as "0-9" or "0-9,12"."""
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1
     parts = [(part[0], part[-1]) for part in np.split(np.asarray(indices), breaks)]
     return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def indices_of(text):
+    """The positions (N,) that `text_of_indices` wrote."""
+    ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
+    return np.concatenate([np.arange(part[0], part[-1] + 1) for part in ends])

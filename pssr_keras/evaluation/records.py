@@ -17,6 +17,7 @@ OBLIVIOUS = "oblivious: crafted on the classifier alone"
 TRANSFER = "transfer: crafted on a substitute of the classifier"
 ADAPTIVE = "adaptive: crafted on the PSSR itself, through surrogates of its gradient"
 WORST_CASE = "worst case"
+EVERY_DISTANCE = "every_distance"  # of a shard's images, exactly
 
 
 def evaluate(
@@ -32,6 +33,7 @@ def evaluate(
     batch_size=500,
     progress=False,
     cache=None,
+    is_shard=False,
 ):
     """Accuracy of several models on clean images and under several attacks.
 
@@ -47,6 +49,8 @@ def evaluate(
         threat_model: what the attacker knows, in words, for the record.
         seed, batch_size, cache: see `craft`.
         progress: show progress bars.
+        is_shard: the images are a part of a larger set: their batches have the size of that set's, and the
+            record keeps the distance of every image, for `shards.merge`.
 
     Returns:
         A record that JSON can hold: everything needed to reproduce it, and for each row and column the
@@ -55,47 +59,32 @@ def evaluate(
     """
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
-    cells = {
-        row: {"benign": measurement(correct(m, images.x, images.y, batch_size))} for row, m in judged.items()
-    }
-    described = {}
     queried = dict(list(sources.items())[:1]) if queried is None else queried
-    runs = [
-        (source, model, attack)
-        for by_gradient, models in ((True, sources), (False, queried))
-        for source, model in models.items()
-        for attack in attacks
-        if attack.uses_gradient == by_gradient
-    ]
-    for source, model, attack in runs:
+    size = {"batch_size": batch_size, "fixed_size": is_shard}
+
+    def judge(x):
+        return {row: measurement(correct(model, x, images.y, **size)) for row, model in judged.items()}
+
+    described, cells = {}, {row: {"benign": cell} for row, cell in judge(images.x).items()}
+    for source, model, attack in runs_of(attacks, sources, queried):
         column = f"{source} {attack.name}".strip()
-        label = f"{column}, {len(images)} images" if progress else None
-        attack, labelled = with_labels(labels, attack, model, images, seed, batch_size)
+        options = {**size, "label": f"{column}, {len(images)} images" if progress else None, "cache": cache}
+        attack, labelled = with_labels(labels, attack, model, images, seed, **size)
         described[column] = attack.get_config() | ({"crafted_on": source} if several else {})
         if isinstance(attack, AutoAttack):
-            result = run_autoattack(attack, model, labelled, seed, batch_size, label, cache)
+            result = run_autoattack(attack, model, labelled, seed, **options)
             x_adv = result.x_adv
             described[column]["robust_when_crafted"] = {
                 part: text_of(flags) for part, flags in result.robust.items()
             }
         else:
-            x_adv = craft(attack, model, labelled, seed, batch_size, label, cache)
+            x_adv = craft(attack, model, labelled, seed, **options)
         moved = distances(images.x, x_adv, attack.norm)
-        described[column]["distance"] = {
-            "median_of_moved": float(np.median(moved[moved > 0])) if (moved > 0).any() else 0.0,
-            "largest": float(moved.max()),
-            "moved": int((moved > 0).sum()),
-        }
-        if attack.eps is None:  # so that a reader can count success within any budget
-            described[column]["distances"] = [round(float(distance), 3) for distance in moved]
-        for row, defended in judged.items():
-            cells[row][column] = measurement(correct(defended, x_adv, images.y, batch_size))
-    if several:
-        # An attack with another norm or without a budget answers another question.
-        comparable = [column for column, config in described.items() if config["norm"] == "Linf"]
-        if comparable:
-            for row in cells.values():
-                row[WORST_CASE] = worst_case({column: row[column] for column in ("benign", *comparable)})
+        described[column] |= described_distances(moved, attack.eps)
+        if is_shard:
+            described[column][EVERY_DISTANCE] = moved.tolist()
+        for row, cell in judge(x_adv).items():
+            cells[row][column] = cell
     return {
         "data": images.source,
         "n": len(images),
@@ -109,5 +98,44 @@ def evaluate(
         if several
         else weights_hash(crafted_on),
         "weights": {row: weights_hash(model) for row, model in judged.items()},
-        "cells": cells,
+        "cells": with_worst_case(cells, described) if several else cells,
+    }
+
+
+def runs_of(attacks, sources, queried):
+    """Who crafts what: [(name of the model, model, attack)], attacks without gradients last."""
+    return [
+        (source, model, attack)
+        for by_gradient, models in ((True, sources), (False, queried))
+        for source, model in models.items()
+        for attack in attacks
+        if attack.uses_gradient == by_gradient
+    ]
+
+
+def described_distances(moved, eps):
+    """How far an attack of budget `eps` moved the images, (N,) float32, for a record."""
+    described = {
+        "distance": {
+            "median_of_moved": float(np.median(moved[moved > 0])) if (moved > 0).any() else 0.0,
+            "largest": float(moved.max()),
+            "moved": int((moved > 0).sum()),
+        }
+    }
+    if eps is None:  # so that a reader can count success within any budget
+        described["distances"] = [round(float(distance), 3) for distance in moved]
+    return described
+
+
+def with_worst_case(cells, described):
+    """The cells {row: {column: `measurement`}}, and a last column of each row: its worst case.
+
+    An attack with another norm or without a budget answers another question, and stays out.
+    """
+    comparable = [column for column, config in described.items() if config["norm"] == "Linf"]
+    if not comparable:
+        return cells
+    return {
+        row: found | {WORST_CASE: worst_case({column: found[column] for column in ("benign", *comparable)})}
+        for row, found in cells.items()
     }
