@@ -53,9 +53,9 @@ def told(part, paper):
     names = [attack for attack in NAMES if f"{sources[0]} {attack}" in cells]
     lines = []
     for source in sources:
-        failed = sum(finding["verdict"] == "FAIL" for finding in part["checks"][source])
-        verdict = f"UNRELIABLE: {failed} FAIL" if failed else "no check failed"
-        lines.append([f"`{source}`", *(percent(cells[f"{source} {a}"], 1) for a in names), verdict])
+        left = [cells[f"{source} {attack}"] for attack in names]
+        verdict = checks.verdict_on_row(part["checks"][source], [cell["accuracy"] for cell in left])
+        lines.append([f"`{source}`", *(percent(cell, 1) for cell in left), verdict])
     others = [
         f"{column}: {percent(cells[column], 1)}"
         for column in cells
