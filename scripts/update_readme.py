@@ -101,8 +101,9 @@ def stronger(table_1, table_2, table_3, paper):
         f"distance of {distance:.2f} (median); within {BUDGET:g} it leaves the undefended classifier",
         f"{100 * within['accuracy']:.1f}%. The paper says neither how it counts CW nor what its BPDA",
         f"differentiates. Checks (`--checks`, {part['checked_images']} images) of attacks through",
-        f"{quoted(failed)} FAIL, those through {quoted(passed)} pass. What",
-        f"an attack broke is broken whatever its checks say; what is left under {quoted(left)} is no measure.",
+        f"{quoted(failed)} FAIL, those through {quoted(passed)} pass.",
+        "What an attack broke is broken whatever its checks say; what it left is no measure under",
+        f"{quoted(left)}.",
     ]
     return "\n".join(lines) + "\n"
 
