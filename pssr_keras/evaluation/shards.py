@@ -2,9 +2,10 @@
 
 Attacks are keyed by (seed, index of an image), so a part of the images is attacked as it is in the whole.
 What might differ is rounding, by the shape of a batch and the place of an image in it. So a shard is made
-of whole batches of the set where there are enough: what is crafted is then the same to the last bit. Where
-there are fewer batches than shards, batches are padded to the size of the set's; the attacks on survivors
-(APGD, FAB, Square) take no padding, so there a few flags may differ, see `advice` and docs/scaling.md.
+of whole batches of the set where there are enough: what is crafted is then the same to the last bit, but
+for later parts of AutoAttack, whose batches are made of what still stands. Where there are fewer batches
+than shards, they are padded to the size of the set's; the attacks on survivors (APGD, FAB, Square) take no
+padding, so there a few flags may differ. See `advice` and docs/scaling.md.
 """
 
 import collections
@@ -56,7 +57,7 @@ def advice(shard, images, batch_size):
     return (
         f"{images:,} images in batches of {batch_size:,} are {count} for {shard.count} shards: batches are "
         "padded, and APGD, FAB, Square and AutoAttack may answer otherwise for a few images than in one "
-        f"process. With --batch-size {images // shard.count} for all shards neither is so"
+        f"process. With --batch-size {images // shard.count} for all shards every batch is whole"
     )
 
 
