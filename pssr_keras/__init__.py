@@ -4,7 +4,7 @@ from .startup import start_tensorflow
 
 start_tensorflow()
 
-from . import attacks
+from . import attacks, classifiers  # classifiers, so that Keras knows the layers of a saved one
 from .cae import CAE
 from .config import experiment
 from .defense import PSSR
@@ -21,6 +21,7 @@ __all__ = [
     "attacks",
     "cache",
     "checks",
+    "classifiers",
     "experiment",
     "load_pretrained",
     "model_card",

@@ -36,6 +36,7 @@ from pssr_keras import (
     config,
     data,
     evaluation,
+    files,
     inputs,
     pretrained,
     training,
@@ -56,14 +57,14 @@ def evaluate(arguments):
             raise inputs.InputError(
                 f"{folder} holds no trained PSSR: run scripts/train.py --out {folder} first"
             )
-        configuration = training.read_json(folder / "config.json")
+        configuration = files.read_json(folder / "config.json")
         settings = training.readable(folder / "config.json")
         finished = folder / f"{settings['defense']}.keras"
         if not finished.is_file():
             raise inputs.InputError(
                 f"{folder} holds no trained PSSR yet: the command that began it goes on there"
             )
-        pssr = training.load_model(finished)
+        pssr = files.load_model(finished)
         weights = str(folder)
     else:
         configuration = pretrained.model_card(arguments.pretrained)["configuration"]
@@ -130,7 +131,7 @@ def evaluate(arguments):
     for line in evaluation.remarks(record):
         print(line)
     if arguments.out:
-        training.write_json(pathlib.Path(arguments.out), record)
+        files.write_json(pathlib.Path(arguments.out), record)
 
 
 THREAT_MODELS = {
@@ -164,7 +165,7 @@ def attacked_models(arguments, pssr):
         return {"classifier": pssr.classifier, **{name: surrogates[name] for name in names}}
     if arguments.threat_model == "transfer":
         path = pathlib.Path(arguments.substitute)
-        substitute = training.load_model(path / "classifier.keras" if path.is_dir() else path)
+        substitute = files.load_model(path / "classifier.keras" if path.is_dir() else path)
         if (
             substitute.input_shape != pssr.input_shape
             or substitute.output_shape[-1:] != (pssr.classifier.output_shape[-1:])

@@ -16,3 +16,9 @@ def test_what_an_import_raises_is_still_shown():
     )
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("ImportError: no TensorFlow here")
+
+
+def test_shipped_weights_are_read_by_whoever_imports_the_package_alone():
+    program = "import pssr_keras; print(type(pssr_keras.load_pretrained('mnist')).__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "PSSR", done.stderr
