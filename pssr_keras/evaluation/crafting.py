@@ -94,7 +94,8 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
         model: what the attack is crafted on, images -> logits.
         images: `data.Images` with true labels.
         seed: integer; with the index of each image it determines the random starts.
-        batch_size: images at a time; it changes speed and memory, not the result.
+        batch_size: images at a time; it changes speed and memory, and the result only by rounding: Square and
+            APGD-T follow the last bit of a logit, so a flag in a hundred may differ.
         label: if given, a progress bar with time to go is shown under this name.
         cache: a folder; what is found there is not crafted again, see `cache`. It needs a Keras model.
         fixed_size: pad even fewer images than a batch holds to a whole one. The shape of a batch is then
