@@ -50,7 +50,7 @@ def load_pretrained(name):
 
 
 def publish(run_folder, name, folder=FOLDER):
-    """Copy the PSSR of a finished run to the shipped weights, and write its model card.
+    """Copy the defense of a finished run to the shipped weights, and write its model card.
 
     Raises:
         InputError: if the run is not finished.
@@ -61,7 +61,8 @@ def publish(run_folder, name, folder=FOLDER):
         raise InputError(f"{run_folder} holds no finished run: run scripts/train.py --out {run_folder} first")
     record = read_json(finished)
     folder.mkdir(exist_ok=True)
-    shutil.copyfile(run_folder / "pssr.keras", folder / f"{name}.keras")
+    defense = record.get("configuration", {}).get("defense", "pssr")  # older records know no other
+    shutil.copyfile(run_folder / f"{defense}.keras", folder / f"{name}.keras")
     for cells in record["cells"].values():
         for cell in cells.values():
             del cell["correct"]  # the flags are in the run's own record
