@@ -189,7 +189,8 @@ def _uniform_noise(shape):
         return tf.map_fn(one, indices, fn_output_signature=tf.float32)
 
     number, numbers = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int32)
-    return tf.function(noise, input_signature=[number, numbers, number], autograph=False)
+    compiled = tf.function(noise, input_signature=[number, numbers, number], autograph=False)
+    return compiled.get_concrete_function()  # traced here, once, whichever thread asks first
 
 
 def check_perturbation(attack, x, x_adv):

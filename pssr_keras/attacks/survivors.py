@@ -115,13 +115,14 @@ class SurvivorAttack(Attack):
         The steps of a small batch are too short to be shared among cores: each core had better take its
         own images. What becomes of an image depends on no other.
         """
-        count = min(streams(), len(standing) * len(runs) // LEAST_SHARE) if self.mode == "fast" else 1
+        worth_while = min(len(standing), len(standing) * len(runs) // LEAST_SHARE)
+        count = max(1, min(streams(), worth_while)) if self.mode == "fast" else 1
         stopped = threading.Event()
 
         def attack_share(share):
             self.attack_targets(model, x, y, targets, runs, seed, indices, share, x_adv, stopped)
 
-        first, *others = np.array_split(standing, max(count, 1))
+        first, *others = np.array_split(standing, count)
         with concurrent.futures.ThreadPoolExecutor(max(len(others), 1)) as pool:
             try:
                 pending = [pool.submit(attack_share, share) for share in others]
