@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ..inputs import InputError
 from .apgd import logit_of
-from .base import Attack, gradient_in_loop, register, rows
+from .base import Attack, logits_loss_gradient, register, rows
 
 UNREACHED = 1e10  # upper end of c before any success, as in the source
 
@@ -99,13 +99,16 @@ class CarliniWagner(Attack):
         rate, beta1, beta2, small = self.learning_rate, 0.9, 0.999, 1e-8
 
         def step(i, w, mean, square, reached, nearest, best):
-            def f(outputs):
-                return hinge(y, outputs, self.confidence, self.targeted)
+            moved = {}
+
+            def loss(outputs):
+                moved["f"] = hinge(y, outputs, self.confidence, self.targeted)
+                return c * moved["f"]
 
             x_adv = (tf.tanh(w) + 1) / 2
-            outputs, _, gradient = gradient_in_loop(logits, lambda outputs: c * f(outputs), x_adv)
+            _, _, gradient = logits_loss_gradient(logits, loss, x_adv)
             distance = tf.norm(tf.reshape(x_adv - x, (tf.shape(x)[0], -1)), axis=1)
-            fools = f(outputs) <= 0
+            fools = moved["f"] <= 0
             nearer = fools & (distance < nearest)
             nearest, best = tf.where(nearer, distance, nearest), tf.where(rows(nearer, x), x_adv, best)
 

@@ -65,7 +65,7 @@ class Square(SurvivorAttack):
     queries: int = 5000
     p: float = 0.8
 
-    lookahead: typing.ClassVar[int] = 6
+    lookahead: typing.ClassVar[int] = 4
     uses_gradient: typing.ClassVar[bool] = False
 
     def __post_init__(self):
