@@ -84,18 +84,21 @@ def of_foolbox(model, eps):
     return generate
 
 
-def generators(model, images, eps):
+def generators(model, own, images, eps):
     """Every implementation that is installed: {(attack, library): function of images and labels}."""
 
-    def ours(attack):
-        return lambda x, y: evaluation.craft(attack, model, images, batch_size=BATCH)
+    def ours(attack, of=model):
+        return lambda x, y: evaluation.craft(attack, of, images, batch_size=BATCH)
 
+    pgd = attacks.PGD(eps, steps=40, step_size=STEP)
     made = {
-        ("PGD-40", "pssr_keras"): ours(attacks.PGD(eps, steps=40, step_size=STEP)),
+        ("PGD-40", "pssr_keras"): ours(pgd),
         ("PGD-40", "cleverhans"): of_cleverhans(model, eps),
         ("APGD-CE", "pssr_keras"): ours(attacks.APGDCE(eps)),
         ("APGD-CE", "pssr_keras strict"): ours(attacks.APGDCE(eps, mode="strict")),
     }
+    if own is not model:
+        made["PGD-40", "pssr_keras, its own layers"] = ours(pgd, own)
     if importlib.util.find_spec("art"):
         made["PGD-40", "ART"] = of_art(model, "pgd", eps)
         made["APGD-CE", "ART"] = of_art(model, "apgd-ce", eps)
@@ -104,12 +107,17 @@ def generators(model, images, eps):
     return made
 
 
-def compare(model, images, eps, repetitions):
+def compare(model, own, images, eps, repetitions):
     """One row for each implementation: its time, how often ours goes into it, and what still stands.
 
     A fast attack that finds less is no gain, so accuracies stand beside the times.
+
+    Args:
+        model: of standard layers, which every library attacks.
+        own: the same network in the package's layers, or `model` itself.
+        images, eps, repetitions: see `run.py`.
     """
-    found, made = {}, generators(model, images, eps)
+    found, made = {}, generators(model, own, images, eps)
 
     def timed(name):
         def call():

@@ -41,7 +41,9 @@ def measure(part, arguments, classifier, plain, images):
     budgets, repetitions = arguments.eps, arguments.repetitions
     if part == "libraries":
         some = images.take(slice(0, arguments.n))
-        return [row for eps in budgets for row in libraries.compare(plain, some, eps, repetitions)]
+        return [
+            row for eps in budgets for row in libraries.compare(plain, classifier, some, eps, repetitions)
+        ]
     if part == "modes":
         some = images.take(slice(0, arguments.n_modes))
         return modes.compare(classifier, some, budgets[-1], repetitions, arguments.queries)
