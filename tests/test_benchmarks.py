@@ -40,7 +40,7 @@ def test_the_record_names_no_machine_and_finds_nothing_less():
             assert set(machine) == {"processor", "cores", "date", "versions"}, (subject, part)
             assert "/" not in machine["processor"]
         for row in parts.get("modes", {"figures": []})["figures"]:
-            # Square breaks ties of two margins by rounding, once in thousands of queries.
+            # Both modes ask Square in batches of other sizes, and rounding may decide an image.
             assert row["verdicts_that_differ"] <= 0.02 * row["images"], row["part"]
 
 
