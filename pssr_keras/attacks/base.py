@@ -124,6 +124,16 @@ def logits_loss_gradient(logits, loss, x):
     return outputs, value, tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def gradient_in_loop(logits, loss, x):
+    """`logits_loss_gradient`, for the body of a loop: the same numbers, computed by a function of its own.
+
+    Inlined into a loop, TensorFlow's rewriting for oneDNN walks a graph with a cycle, sees now and then the
+    gradient of a max-pooling before the pooling, and then leaves it to a kernel that is four times slower.
+    """
+    function = functools.partial(logits_loss_gradient, logits, loss)
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})(x)
+
+
 def is_fooled(logits, y, targeted=False):
     """Whether an attack has reached its aim: (B,) bool from logits (B, K) and labels (B,)."""
     predicted = tf.argmax(logits, axis=-1, output_type=y.dtype)
@@ -173,7 +183,8 @@ def _uniform_noise(shape):
         return tf.map_fn(one, indices, fn_output_signature=tf.float32)
 
     number, numbers = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int32)
-    return tf.function(noise, input_signature=[number, numbers, number], autograph=False)
+    compiled = tf.function(noise, input_signature=[number, numbers, number], autograph=False)
+    return compiled.get_concrete_function()  # traced here, once, whichever thread asks first
 
 
 def check_perturbation(attack, x, x_adv):

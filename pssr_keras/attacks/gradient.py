@@ -18,8 +18,8 @@ from .base import (
     ball,
     compiled_logits,
     cross_entropy,
+    gradient_in_loop,
     is_fooled,
-    logits_loss_gradient,
     project,
     register,
     rows,
@@ -40,7 +40,7 @@ def sign_step(logits, x, y, size, targeted=False):
     def loss(outputs):
         return -cross_entropy(y, outputs) if targeted else cross_entropy(y, outputs)
 
-    outputs, value, gradient = logits_loss_gradient(logits, loss, x)
+    outputs, value, gradient = gradient_in_loop(logits, loss, x)
     return x + optimize_linear(gradient, size, np.inf), outputs, value
 
 
