@@ -12,7 +12,7 @@ from keras import layers
 
 import pssr_keras
 from pssr_keras import InputError, classifiers, data, evaluation
-from pssr_keras.training import load_model
+from pssr_keras.files import load_model
 
 MODELS = ("lenet5", "resnet18")
 

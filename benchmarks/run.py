@@ -29,8 +29,8 @@ import table
 from measuring import machine, subject
 
 from pssr_keras.command_line import run
+from pssr_keras.files import read_json, write_json
 from pssr_keras.inputs import InputError, parse_eps
-from pssr_keras.training import read_json, write_json
 
 PARTS = ("libraries", "modes", "purification", "training_step")
 OF_MNIST = ("purification", "training_step")  # of the shipped weights, whatever `--model` says
