@@ -282,14 +282,17 @@ class Attack:
         """What `__call__` does once its arguments are checked; `logits` are those of the clean images."""
         noise = [uniform_noise(seed, indices, x.shape[1:], draw) for draw in range(self.draws)]
         noise = tf.stack(noise) if noise else tf.zeros((0, *x.shape))
-        values = {name: getattr(self, name) for name in self.scalars}
-        program = _compiled(_with_fields(self, dict.fromkeys(self.scalars)), model)
-        numbers = {name: tf.constant(value, SCALARS[type(value)]) for name, value in values.items()}
-        return program(x, y, noise, numbers).numpy()
+        numbers = {name: _scalar(getattr(self, name)) for name in self.scalars}
+        return program_of(self, model)(x, y, noise, numbers).numpy()
 
     def get_config(self):
         """Name, norm and fields, for a record."""
         return {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
+
+
+def program_of(attack, model):
+    """The compiled function of an attack on a model: one for all values of its `scalars`."""
+    return _compiled(_with_fields(attack, dict.fromkeys(attack.scalars)), model)
 
 
 # The caches keep a model alive as long as it is among the last ones attacked.
@@ -304,7 +307,8 @@ def _compiled(attack, model):
     return tf.function(perturb, autograph=False, reduce_retracing=True)
 
 
-SCALARS = {float: tf.float32, int: tf.int32}
+def _scalar(value):
+    return tf.constant(value, tf.int32 if isinstance(value, int | np.integer) else tf.float32)
 
 
 def _with_fields(attack, values):
