@@ -267,8 +267,8 @@ def _gpus(count):
     found = tf.config.list_physical_devices("GPU")
     if count > max(1, len(found)):
         raise InputError(
-            f"devices is {count}, but TensorFlow sees {len(found)} GPUs on this machine: choose fewer, or all, "
-            f"or cpu:{count} to try it on parts of the processor"
+            f"devices is {count}, but TensorFlow sees {len(found)} GPUs on this machine: choose all for "
+            f"those, or cpu:{count} to try it on parts of the processor"
         )
     return found[:count]
 
