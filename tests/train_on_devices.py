@@ -21,13 +21,14 @@ IMAGES, SIZE, EPOCHS = 16, 8, 3
 STEPS = IMAGES // SIZE
 UNINTERRUPTED = ("adversarial_training", "trades", "gradient_regularisation")
 CHANGING = ("cross_entropy", "cae")  # the number of devices changes after each epoch
+ON_WORKERS = ("cross_entropy", "trades")
 TINY = {
     "train_limit": 64,
     "validation_size": 32,
     "test_limit": 16,
     "classifier.epochs": 1,
     "cae.epochs": 1,
-    "cae.batch_size": 32,
+    "cae.batch_size": 64,  # one step: what it logs is before any weight moved
     "extrapolator_channels": 4,
     "extrapolator_bottleneck": 8,
     "attack.training": ("fgsm",),
@@ -37,9 +38,9 @@ TINY = {
 }
 
 
-def tiny_run(folder, chosen=devices.ONE_DEVICE):
-    """A whole run, from data to table."""
-    return training.run(config.experiment("mnist", "smoke", **TINY), folder, devices=chosen)
+def tiny():
+    """An experiment of seconds."""
+    return config.experiment("mnist", "smoke", **TINY)
 
 
 def network():
@@ -113,12 +114,12 @@ def main(folder, name=None):
     folder = pathlib.Path(folder)
     trained = {}
     if chosen.several_workers:
-        for kind in CHANGING:
+        for kind in ON_WORKERS:
             trained[kind] = train(kind, chosen, folder)
-        tiny_run(folder / "run", chosen)
+        training.run(tiny(), folder / "run", devices=chosen)
         (folder / "file").touch()
         try:
-            tiny_run(folder / "file", chosen)
+            training.run(tiny(), folder / "file", devices=chosen)
         except InputError as error:
             print("refused:", error)
     else:
