@@ -446,3 +446,42 @@ def test_a_model_without_gradient_or_contrast_is_survived(part, linear):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+# --- images shared among cores -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64])
+def test_shares_of_the_images_change_nothing(count, reference, monkeypatch):
+    model, x, y, _, _ = reference
+    x, y = x[:20], y[:20]
+    monkeypatch.setattr(survivors, "LEAST_SHARE", 1)
+    for attack in (
+        attacks.APGDCE(0.05, steps=7),
+        attacks.FABT(0.05, steps=7),
+        attacks.Square(0.05, queries=30),
+    ):
+        monkeypatch.setattr(survivors, "streams", lambda: 1)
+        alone = attack(model, x, y, seed=2)
+        monkeypatch.setattr(survivors, "streams", lambda: count)
+        np.testing.assert_allclose(attack(model, x, y, seed=2), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_in_one_share_ends_the_others_and_reaches_the_caller(failing, reference, monkeypatch):
+    model, x, y, _, _ = reference
+    monkeypatch.setattr(survivors, "streams", lambda: 2)
+    begun, whole = [], survivors.SurvivorAttack.attack_targets
+
+    def attack_targets(self, *arguments):
+        share, stopped = arguments[7], arguments[-1]
+        begun.append(stopped)
+        if (0 in share) == (failing == 0):
+            raise KeyboardInterrupt
+        whole(self, *arguments)
+
+    monkeypatch.setattr(survivors.SurvivorAttack, "attack_targets", attack_targets)
+    with pytest.raises(KeyboardInterrupt):
+        attacks.APGDCE(1e-4, steps=50)(model, x, y)
+    assert len(begun) == 2
+    assert begun[0].is_set()

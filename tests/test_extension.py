@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 from pssr_keras import (
+    InputError,
     attacks,
     baselines,
     classifiers,
@@ -193,6 +194,11 @@ def test_toys_of_every_kind_run_through_training_and_evaluation(toys, tmp_path):
     flags = evaluation.correct(again, images.x, images.y)
     assert record["cells"]["blur"]["benign"] == evaluation.measurement(flags)
     assert attacks.parse("toy_noise", 0.2) == ToyNoise(0.2)
+
+    training.prepare_folder(tmp_path / "run", config.experiment("bands", "smoke"), overwrite=True)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json"}
+    with pytest.raises(InputError, match=r"another configuration \(dataset 'bands' -> 'mnist'\)"):
+        training.prepare_folder(tmp_path / "run", config.experiment("mnist", "smoke"))
 
 
 @pytest.mark.slow

@@ -22,3 +22,11 @@ def test_shipped_weights_are_read_by_whoever_imports_the_package_alone():
     program = "import pssr_keras; print(type(pssr_keras.load_pretrained('mnist')).__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "PSSR", done.stderr
+
+
+def test_the_package_adds_little_to_the_import_of_tensorflow():
+    """At most half a second, of the processor and not of the clock, which a busy machine delays."""
+    program = "import time, tensorflow, keras; start = time.process_time(); import pssr_keras"
+    program += "; print(time.process_time() - start)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert float(done.stdout) < 0.5

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError
-from .base import ball, cross_entropy, is_fooled, logits_loss_gradient, project, register, rows, uniform_noise
+from .base import ball, cross_entropy, gradient_in_loop, is_fooled, project, register, rows, uniform_noise
 from .survivors import SurvivorAttack, classes_by_rank
 
 
@@ -111,7 +111,7 @@ class APGD(SurvivorAttack):
         }  # fmt: skip
 
     def evaluate(self, logits, task, z):
-        return logits_loss_gradient(logits, lambda outputs: self.loss(task, outputs), z)
+        return gradient_in_loop(logits, lambda outputs: self.loss(task, outputs), z)
 
     def advance(self, logits, task, state, first, last):
         x = task["x"]

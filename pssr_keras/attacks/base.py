@@ -10,6 +10,7 @@ called with training=False. Attacks compute in float32: logits of a float64 mode
 that computes in half precision is refused.
 """
 
+import copy
 import dataclasses
 import functools
 import typing
@@ -124,6 +125,16 @@ def logits_loss_gradient(logits, loss, x):
     return outputs, value, tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def gradient_in_loop(logits, loss, x):
+    """`logits_loss_gradient`, for the body of a loop: the same numbers, computed by a function of its own.
+
+    Inlined into a loop, TensorFlow's rewriting for oneDNN walks a graph with a cycle, sees now and then the
+    gradient of a max-pooling before the pooling, and then leaves it to a kernel that is four times slower.
+    """
+    function = functools.partial(logits_loss_gradient, logits, loss)
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})(x)
+
+
 def is_fooled(logits, y, targeted=False):
     """Whether an attack has reached its aim: (B,) bool from logits (B, K) and labels (B,)."""
     predicted = tf.argmax(logits, axis=-1, output_type=y.dtype)
@@ -173,7 +184,8 @@ def _uniform_noise(shape):
         return tf.map_fn(one, indices, fn_output_signature=tf.float32)
 
     number, numbers = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.int32)
-    return tf.function(noise, input_signature=[number, numbers, number], autograph=False)
+    compiled = tf.function(noise, input_signature=[number, numbers, number], autograph=False)
+    return compiled.get_concrete_function()  # traced here, once, whichever thread asks first
 
 
 def check_perturbation(attack, x, x_adv):
@@ -218,6 +230,8 @@ class Attack:
     name: typing.ClassVar[str]
     norm: typing.ClassVar[str] = "Linf"
     uses_gradient: typing.ClassVar[bool] = True
+    # Fields that `perturb` may get as scalar tensors: attacks that differ in nothing else are traced once.
+    scalars: typing.ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "eps", parse_eps(self.eps))
@@ -268,7 +282,10 @@ class Attack:
         """What `__call__` does once its arguments are checked; `logits` are those of the clean images."""
         noise = [uniform_noise(seed, indices, x.shape[1:], draw) for draw in range(self.draws)]
         noise = tf.stack(noise) if noise else tf.zeros((0, *x.shape))
-        return _compiled(self, model)(x, y, noise).numpy()
+        values = {name: getattr(self, name) for name in self.scalars}
+        program = _compiled(_with_fields(self, dict.fromkeys(self.scalars)), model)
+        numbers = {name: tf.constant(value, SCALARS[type(value)]) for name, value in values.items()}
+        return program(x, y, noise, numbers).numpy()
 
     def get_config(self):
         """Name, norm and fields, for a record."""
@@ -279,8 +296,23 @@ class Attack:
 @functools.lru_cache(maxsize=32)
 def _compiled(attack, model):
     """One traced function for each attack and model, for one batch shape, then for any."""
-    perturb = functools.partial(attack.perturb, logits_function(model))
+    logits = logits_function(model)
+
+    def perturb(x, y, noise, numbers):
+        return _with_fields(attack, numbers).perturb(logits, x, y, noise)
+
     return tf.function(perturb, autograph=False, reduce_retracing=True)
+
+
+SCALARS = {float: tf.float32, int: tf.int32}
+
+
+def _with_fields(attack, values):
+    """The attack with other values of some fields, which may be tensors, and so are not checked again."""
+    twin = copy.copy(attack)
+    for name, value in values.items():
+        object.__setattr__(twin, name, value)
+    return twin
 
 
 @functools.lru_cache(maxsize=32)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ..inputs import InputError, check_images, check_labels, check_logits
 from .apgd import check_target_classes, logit_of
-from .base import compiled_logits, is_fooled, logits_loss_gradient, register, rows
+from .base import compiled_logits, gradient_in_loop, is_fooled, register, rows
 from .survivors import SurvivorAttack, classes_by_rank
 
 NOT_FOUND = 1e10
@@ -114,7 +114,7 @@ class FABT(SurvivorAttack):
 
         def iterate(i, state):
             z = state["z"]
-            _, f, gradient = logits_loss_gradient(logits, difference, z)
+            _, f, gradient = gradient_in_loop(logits, difference, z)
             w, flat_z, flat_x = (tf.reshape(image, (-1, size)) for image in (gradient, z, x))
             offset = -f + tf.reduce_sum(w * flat_z, axis=1)
             both = tf.concat([flat_z, flat_x], axis=0)

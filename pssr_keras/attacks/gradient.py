@@ -18,6 +18,7 @@ from .base import (
     ball,
     compiled_logits,
     cross_entropy,
+    gradient_in_loop,
     is_fooled,
     logits_loss_gradient,
     project,
@@ -27,10 +28,11 @@ from .base import (
 )
 
 
-def sign_step(logits, x, y, size, targeted=False):
+def sign_step(logits, x, y, size, targeted=False, differentiate=logits_loss_gradient):
     """One step of `size` along the sign of the loss's gradient, not yet projected.
 
-    x + size * sign(dL/dx), with L the cross-entropy; towards the label y if `targeted`.
+    x + size * sign(dL/dx), with L the cross-entropy; towards the label y if `targeted`. Within a loop,
+    `differentiate` is `gradient_in_loop`.
 
     Returns:
         The moved images, and the logits and the loss (B,) of the images before the step; the loss is what
@@ -40,7 +42,7 @@ def sign_step(logits, x, y, size, targeted=False):
     def loss(outputs):
         return -cross_entropy(y, outputs) if targeted else cross_entropy(y, outputs)
 
-    outputs, value, gradient = logits_loss_gradient(logits, loss, x)
+    outputs, value, gradient = differentiate(logits, loss, x)
     return x + optimize_linear(gradient, size, np.inf), outputs, value
 
 
@@ -48,6 +50,8 @@ def sign_step(logits, x, y, size, targeted=False):
 @dataclasses.dataclass(frozen=True)
 class FGSM(Attack):
     """Fast gradient sign method: one step of size eps. Source: Goodfellow et al. 2015."""
+
+    scalars: typing.ClassVar[tuple[str, ...]] = ("eps",)
 
     def perturb(self, logits, x, y, noise):
         x_adv, _, _ = sign_step(logits, x, y, self.eps, self.targeted)
@@ -70,6 +74,7 @@ class IterativeAttack(Attack):
     step_size: float | None = None
 
     relative_step_size: typing.ClassVar[float] = 0.2
+    scalars: typing.ClassVar[tuple[str, ...]] = ("eps", "steps", "step_size")
 
     def __post_init__(self):
         super().__post_init__()
@@ -86,7 +91,7 @@ class IterativeAttack(Attack):
         bounds = ball(x, self.eps)
 
         def step(i, x_adv):
-            x_adv, _, _ = sign_step(logits, x_adv, y, self.step_size, self.targeted)
+            x_adv, _, _ = sign_step(logits, x_adv, y, self.step_size, self.targeted, gradient_in_loop)
             return i + 1, project(x_adv, bounds)
 
         _, x_adv = tf.while_loop(lambda i, _: i < self.steps, step, (0, project(start, bounds)))
@@ -164,7 +169,9 @@ class PGD(IterativeAttack):
         bounds = ball(x, self.eps)
 
         def step(i, x_adv, best):
-            stepped, outputs, loss = sign_step(logits, x_adv, y, self.step_size, self.targeted)
+            stepped, outputs, loss = sign_step(
+                logits, x_adv, y, self.step_size, self.targeted, gradient_in_loop
+            )
             fooled = is_fooled(outputs, y, self.targeted)
             best_x, best_loss, best_fooled = best
             better = (fooled & ~best_fooled) | ((fooled == best_fooled) & (loss > best_loss))
@@ -222,6 +229,8 @@ class MIM(IterativeAttack):
     """
 
     momentum: float = 1.0
+
+    scalars: typing.ClassVar[tuple[str, ...]] = ()  # the steps of cleverhans are unrolled
 
     def perturb(self, logits, x, y, noise):
         x_adv = momentum_iterative_method(

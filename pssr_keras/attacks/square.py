@@ -142,14 +142,12 @@ class Square(SurvivorAttack):
             at, turn = tf.gather(active, place[:, 0]), tf.gather_nd(turns, place)
             question = tf.stack([tf.cast(at, tf.int32), turn], axis=1)
             corner, side = tf.gather_nd(task["corners"], question), tf.gather(sides, turn)
-            window = (
-                inside(corner[:, 0], side, height)[:, :, None, None]
-                * inside(corner[:, 1], side, width)[:, None, :, None]
-            )
             signs = tf.cast(tf.gather_nd(task["signs"], question), tf.float32)[:, None, None, :]
+            move = 2 * self.eps * signs * inside(corner[:, 0], side, height)[:, :, None, None]
+            move *= inside(corner[:, 1], side, width)[:, None, :, None]
             z = tf.gather(state["x_adv"], at)
             bounds = tf.gather(low, at), tf.gather(high, at)
-            new = project(z + 2 * self.eps * window * signs, bounds)
+            new = project(z + move, bounds)
             if fast:
                 effective = tf.where(tf.reduce_any(new != z, axis=(1, 2, 3)))[:, 0]
                 place, at, turn, new = (tf.gather(part, effective) for part in (place, at, turn, new))

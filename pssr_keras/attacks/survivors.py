@@ -4,15 +4,19 @@ Such an attack works on one target class after another, and drops an image once 
 There are two modes, which give the same verdicts up to rounding:
 
     strict   each run goes to its end on all images it began with, as the official code does
-    fast     an image retires when it falls, the rest is compacted, and several targets share a batch
+    fast     an image retires when it falls, the rest is compacted, several targets share a batch, and the
+             cores share the images
 
 Batches have no fixed size, so one traced function serves however many images are left. All randomness
 is keyed by (seed, image, target): neither mode nor batches change it.
 """
 
+import concurrent.futures
 import dataclasses
 import functools
 import itertools
+import os
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +26,14 @@ from .base import Attack, compiled_logits, logits_function
 
 MODES = ("fast", "strict")
 SHARED_BATCH = 512  # images x targets that fast mode attacks at once: beyond, a CPU gains nothing
+LEAST_SHARE = 16  # images x targets for which a thread of its own is worth while
+
+
+def streams():
+    """How many shares of a batch fast mode attacks side by side: one for each core, or one for a GPU."""
+    if tf.config.list_logical_devices("GPU"):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def classes_by_rank(logits, ranks):
@@ -90,14 +102,37 @@ class SurvivorAttack(Attack):
         while len(standing) and next_run < targets.shape[1]:
             at_once = max(1, SHARED_BATCH // len(standing)) if self.mode == "fast" else 1
             runs = range(next_run, min(next_run + at_once, targets.shape[1]))
-            self.attack_targets(model, x, y, targets, runs, seed, indices, standing, x_adv)
+            self.attack_side_by_side(model, x, y, targets, runs, seed, indices, standing, x_adv)
             fell = predict(model, x_adv[standing]) != y[standing]
             x_adv[standing[~fell]] = x[standing[~fell]]
             standing = standing[~fell]
             next_run = runs.stop
         return x_adv
 
-    def attack_targets(self, model, x, y, targets, runs, seed, indices, standing, x_adv):
+    def attack_side_by_side(self, model, x, y, targets, runs, seed, indices, standing, x_adv):
+        """`attack_targets` on shares of the standing images, each in a thread of its own.
+
+        The steps of a small batch are too short to be shared among cores: each core had better take its
+        own images. What becomes of an image depends on no other.
+        """
+        worth_while = min(len(standing), len(standing) * len(runs) // LEAST_SHARE)
+        count = max(1, min(streams(), worth_while)) if self.mode == "fast" else 1
+        stopped = threading.Event()
+
+        def attack_share(share):
+            self.attack_targets(model, x, y, targets, runs, seed, indices, share, x_adv, stopped)
+
+        first, *others = np.array_split(standing, count)
+        with concurrent.futures.ThreadPoolExecutor(max(len(others), 1)) as pool:
+            try:
+                pending = [pool.submit(attack_share, share) for share in others]
+                attack_share(first)
+                for future in pending:
+                    future.result()
+            finally:  # after an error or an interrupt nobody waits for the rest
+                stopped.set()
+
+    def attack_targets(self, model, x, y, targets, runs, seed, indices, standing, x_adv, stopped):
         """Attack the standing images for some targets at once; write what was found into x_adv."""
         owner = np.tile(standing, len(runs))  # the image that each row of the batch belongs to
         noise = [self.noise(seed, indices[standing], x.shape[1:], run) for run in runs]
@@ -109,6 +144,8 @@ class SurvivorAttack(Attack):
         state = program.begin(task)
         ends = self.ends() if self.mode == "fast" else self.ends()[-1:]
         for first, last in itertools.pairwise([0, *ends]):
+            if stopped.is_set():
+                return
             state = program.advance(task, state, first, last)
             fooled = state["fooled"].numpy()
             # In reverse order, so that of several targets the most likely one is kept.
@@ -142,6 +179,7 @@ class _Program:
         self._begin = functools.partial(attack.begin, logits)
         self._advance = functools.partial(attack.advance, logits)
         self._compiled = {}
+        self._lock = threading.Lock()
 
     def begin(self, task):
         return self._call("begin", self._begin, task)
@@ -150,11 +188,13 @@ class _Program:
         return self._call("advance", self._advance, task, state, tf.constant(first), tf.constant(last))
 
     def _call(self, name, function, *arguments):
-        if name not in self._compiled:
-            signature = tf.nest.map_structure(
-                lambda t: tf.TensorSpec([None, *t.shape[1:]] if t.shape.rank else [], t.dtype), arguments
-            )
-            self._compiled[name] = tf.function(function, input_signature=signature, autograph=False)
+        with self._lock:  # of several threads, the first one traces
+            if name not in self._compiled:
+                signature = tf.nest.map_structure(
+                    lambda t: tf.TensorSpec([None, *t.shape[1:]] if t.shape.rank else [], t.dtype), arguments
+                )
+                self._compiled[name] = tf.function(function, input_signature=signature, autograph=False)
+                self._compiled[name].get_concrete_function()
         return self._compiled[name](*arguments)
 
 

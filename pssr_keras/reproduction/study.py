@@ -37,6 +37,7 @@ class Study:
         source, data_dir: of the data, see `data.load`.
         shipped: take classifier and PSSR from the shipped weights instead of training them.
         test: the test images.
+        loaded: models that were read already: what was traced for one table serves the next.
     """
 
     dataset: str
@@ -47,6 +48,7 @@ class Study:
     data_dir: str | None
     shipped: bool
     test: data.Images
+    loaded: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def experiment(self, changes, **further):
         """The numbers of one training."""
@@ -84,7 +86,7 @@ class Study:
     def classifier(self, row="undefended", seed=0, architecture=None):
         """A classifier of one of the rows of Table 1, trained at the first call."""
         if self.shipped and row == "undefended" and seed == 0 and architecture is None:
-            return pretrained.load_pretrained(self.dataset).classifier
+            return self.shipped_pssr().classifier
         changes = self.settings.main if row == "undefended" else self.settings.robust
         further = {"objective": self.entry.rows[row], "seed": seed}
         if architecture is not None:
@@ -98,13 +100,13 @@ class Study:
             train, validation, _ = training.load_splits(experiment, self.data_dir)
             training.train_classifier(experiment, folder, train, validation)
             training.remove_intermediate(folder)
-        return load_model(finished)
+        return self.load(finished)
 
     def defense(self, row, name="main", **changes):
         """The purifier of a row of `entry.defenses`, or a variant of it, trained at the first call."""
         kind = self.entry.defenses[row]
         if kind == "pssr" and name == "main" and self.shipped:
-            return pretrained.load_pretrained(self.dataset)
+            return self.shipped_pssr()
         experiment = self.experiment(
             self.settings.main if name == "main" else (*self.settings.main, *self.settings.variant),
             defense=kind,
@@ -118,7 +120,16 @@ class Study:
             cache = self.cache if name != "main" else None
             training.train_defense(experiment, folder, classifier, train, validation, cache)
             training.remove_intermediate(folder)
-        return load_model(finished)
+        return self.load(finished)
+
+    def load(self, path, read=load_model):
+        """A model of this study, read at the first call."""
+        if path not in self.loaded:
+            self.loaded[path] = read(path)
+        return self.loaded[path]
+
+    def shipped_pssr(self):
+        return self.load(self.dataset, pretrained.load_pretrained)
 
     def defenses(self):
         """The purifiers of the main tables: {row: model}."""

@@ -30,7 +30,8 @@ def prepare_folder(folder, experiment, classifier_file=None, overwrite=False):
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
     found, wanted = readable(settings), config.flat(wanted)
-    names = sorted(found.keys() | wanted.keys())
+    other = found["dataset"] != wanted["dataset"]
+    names = ["dataset"] if other else sorted(found.keys() | wanted.keys())
     changed = [
         f"{name} {found.get(name)!r} -> {wanted.get(name)!r}"
         for name in names
@@ -48,7 +49,6 @@ INTERMEDIATE_FILES = ("adversarial-*.npy", "checkpoint-*.weights.h5", "*.partial
 RUN_FILES = (
     *INTERMEDIATE_FILES,
     "classifier.keras",
-    "pssr.keras",
     "*_log.csv",
     "evaluation.json",
     "config.json",
@@ -57,8 +57,12 @@ RUN_FILES = (
 
 def remove_run(folder):
     """Delete the files of a run, the configuration last, and nothing else that may lie in the folder."""
+    try:
+        defense = readable(folder / "config.json")["defense"]
+    except InputError:  # a damaged configuration is a reason to overwrite
+        defense = "pssr"
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    for pattern in RUN_FILES:
+    for pattern in (f"{defense}.keras", *RUN_FILES):
         for path in folder.glob(pattern):
             path.unlink()
 
