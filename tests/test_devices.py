@@ -75,8 +75,7 @@ def one_device(tmp_path_factory):
 
     def train(kind):
         if kind not in found:
-            untrained = train_on_devices.train(kind, devices.ONE_DEVICE, folder / "untrained", epochs=0)
-            found[kind] = untrained, train_on_devices.train(kind, devices.ONE_DEVICE, folder)
+            found[kind] = train_on_devices.train(kind, devices.ONE_DEVICE, folder)
         return folder, *found[kind]
 
     return train

@@ -21,7 +21,7 @@ IMAGES, SIZE, EPOCHS = 16, 8, 3
 STEPS = IMAGES // SIZE
 UNINTERRUPTED = ("adversarial_training", "trades", "gradient_regularisation")
 CHANGING = ("cross_entropy", "cae")  # the number of devices changes after each epoch
-ON_WORKERS = ("cross_entropy", "trades")
+ON_WORKERS = ("cross_entropy",)  # and then a whole run
 TINY = {
     "train_limit": 64,
     "validation_size": 32,
@@ -82,14 +82,23 @@ def make(kind, chosen):
     return (classifier,), model, optimizer
 
 
+def weights_of(parts):
+    return [weight for part in parts for weight in part.get_weights()]
+
+
 def train(kind, chosen, folder, epochs=EPOCHS):
-    """Train a kind on some devices, or go on; returns all weights that are trained, and moving averages."""
+    """Train a kind on some devices, or go on.
+
+    Returns:
+        All weights, and moving averages, of what is trained: as they were made, and trained.
+    """
     keras.config.set_dtype_policy(dtype_of(kind))
     keras.utils.set_random_seed(0)
     generator = np.random.default_rng(0)
     x, y = generator.uniform(size=(IMAGES, 8, 8, 1)), generator.integers(0, 3, IMAGES)
     x = x.astype(dtype_of(kind))
     parts, model, optimizer = make(kind, chosen)
+    untrained = weights_of(parts)
 
     def batch(rows, seed):
         images, labels = tf.gather(x, rows), tf.gather(y, rows)
@@ -105,7 +114,7 @@ def train(kind, chosen, folder, epochs=EPOCHS):
     settings = {"label": kind, "folder": folder, "name": kind, "seed": 5, "epochs": epochs, "steps": STEPS}
     training.fit(model, optimizer, make_dataset, **settings, devices=chosen)
     keras.config.set_dtype_policy("float32")
-    return [weight for part in parts for weight in part.get_weights()]
+    return untrained, weights_of(parts)
 
 
 def main(folder, name=None):
@@ -115,7 +124,7 @@ def main(folder, name=None):
     trained = {}
     if chosen.several_workers:
         for kind in ON_WORKERS:
-            trained[kind] = train(kind, chosen, folder)
+            _, trained[kind] = train(kind, chosen, folder)
         training.run(tiny(), folder / "run", devices=chosen)
         (folder / "file").touch()
         try:
@@ -124,11 +133,11 @@ def main(folder, name=None):
             print("refused:", error)
     else:
         for kind in UNINTERRUPTED:
-            trained[kind] = train(kind, chosen, folder)
+            _, trained[kind] = train(kind, chosen, folder)
         for kind in CHANGING:
             train(kind, devices.ONE_DEVICE, folder, 1)
             train(kind, chosen, folder, 2)
-            trained[kind] = train(kind, devices.ONE_DEVICE, folder, 3)
+            _, trained[kind] = train(kind, devices.ONE_DEVICE, folder, 3)
     if chosen.is_chief:
         for kind, weights in trained.items():
             np.savez(folder / f"{kind}.npz", *weights)
