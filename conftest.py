@@ -1,6 +1,7 @@
-"""How the tests share the cores of a machine: one process for each, and the cells of a notebook together."""
+"""How the tests share the cores of a machine: one process for each, and some files whole."""
 
 import os
+import pathlib
 
 import pytest
 
@@ -11,19 +12,29 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
+TOGETHER = ("*.ipynb", "test_devices.py")  # files whose tests share what takes long to start
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A notebook is one piece of work: its cells need each other, and nbval's names of them hide a group."""
-    from xdist.scheduler import LoadGroupScheduling
+    """The tests of some files go to one process, all others one by one to any.
 
-    class Scheduling(LoadGroupScheduling):
-        def _split_scope(self, nodeid):
-            notebook, found, _ = nodeid.partition(".ipynb::")
-            return notebook if found else super()._split_scope(nodeid)
+    By the names of files: xdist's own groups are marks that it hides in the names of tests, where pytest 9.2
+    does not read them.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
 
-    return Scheduling(config, log)
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, name):
+            path = pathlib.PurePath(name.partition("::")[0])
+            return str(path) if any(map(path.match, TOGETHER)) else name
+
+    return Together(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Slow tests first, so that no process is left with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -193,16 +193,18 @@ class CAE(keras.Model):
                 + self.lambda_pixel * pixel
                 + self.lambda_r_drop * r_drop
             )
+            share = losses.share_of_batch(total)
         weights = self.extrapolator.trainable_variables
-        self.extrapolator_optimizer.apply(tape.gradient(total, weights), weights)
+        self.extrapolator_optimizer.apply(tape.gradient(share, weights), weights)
 
         with tf.GradientTape() as tape:
             discriminator = losses.discriminator_loss(
                 self.discriminator([x_t, x], training=True),
                 self.discriminator([x_t, tf.stop_gradient(one_restored)], training=True),
             )
+            share = losses.share_of_batch(discriminator)
         weights = self.discriminator.trainable_variables
-        self.discriminator_optimizer.apply(tape.gradient(discriminator, weights), weights)
+        self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
 
         values = (adversarial, query, pixel, r_drop, total, discriminator)
         for tracker, value in zip(self.trackers.values(), values, strict=True):

@@ -6,6 +6,15 @@ Shapes: B images, K classes, k passes of R-drop. Every loss is a scalar, a mean 
 import tensorflow as tf
 
 
+def share_of_batch(loss):
+    """What the images of one device add to a mean over the whole batch: their mean, by the number of devices.
+
+    For equal parts of a batch, one on each device. The optimizers add the gradients of all devices; on one
+    device this is the loss itself. Source: tensorflow.org, tutorial "Custom training with tf.distribute".
+    """
+    return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+
 def _binary_cross_entropy(is_real, logits):
     labels = tf.fill(tf.shape(logits), tf.constant(is_real, logits.dtype))
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))

@@ -11,26 +11,36 @@ import pathlib
 import sys
 
 from pssr_keras import attacks, command_line, config, data, evaluation, training
+from pssr_keras.training import devices
 
 
 def train(arguments):
+    chosen = devices.select(arguments.devices)  # before TensorFlow computes anything
     changes = config.parse_changes(arguments.set)
     changes |= {"seed": arguments.seed, "data.exclude_bundled": arguments.exclude_bundled}
     if arguments.eps is not None:
         changes["attack.eps"] = attacks.parse_eps(arguments.eps)
     config.experiment(arguments.dataset, arguments.preset)  # unknown names, before anything is downloaded
-    changes["data.source"] = data.resolve_source(
-        arguments.dataset, arguments.source, arguments.data_dir, ("train", "test")
+    changes["data.source"] = chosen.chief_first(
+        lambda: data.resolve_source(
+            arguments.dataset, arguments.source, arguments.data_dir, ("train", "test")
+        )
     )
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes)
 
     name = f"{experiment.dataset}-{experiment.preset}-{experiment.data.source}-seed{experiment.seed}"
     folder = pathlib.Path(arguments.out or f"runs/{name}")
-    print(f"run folder: {folder}", flush=True)
-    record = training.run(experiment, folder, arguments.data_dir, arguments.classifier, arguments.overwrite)
-    print(f"\n{evaluation.table(record)}")
-    for line in evaluation.remarks(record):
-        print(line)
+    if chosen.is_chief:
+        print(f"run folder: {folder}", flush=True)
+        if arguments.devices or chosen.count > 1:
+            print(f"training on {chosen}", flush=True)
+    record = training.run(
+        experiment, folder, arguments.data_dir, arguments.classifier, arguments.overwrite, chosen
+    )
+    if chosen.is_chief:
+        print(f"\n{evaluation.table(record)}")
+        for line in evaluation.remarks(record):
+            print(line)
 
 
 def main(argv=None):
@@ -55,6 +65,11 @@ def main(argv=None):
     )
     add("--exclude-bundled", action="store_true", help="mnist: leave out the 5,000 bundled images")
     add("--overwrite", action="store_true", help="delete what an earlier run left in the folder")
+    add(
+        "--devices",
+        metavar="NUMBER",
+        help="train on all GPUs of this machine, all, or on so many of them; see docs/scaling.md",
+    )
     arguments = parser.parse_args(argv)
     return command_line.run(train, arguments)
 

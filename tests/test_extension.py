@@ -156,7 +156,7 @@ class ToyBlur(keras.Model):
         return cls(keras.saving.deserialize_keras_object(config["classifier"]), name=config["name"])
 
 
-def train_blur(experiment, folder, classifier, train, validation, cache=None):
+def train_blur(experiment, folder, classifier, train, validation, cache=None, devices=None):
     model = ToyBlur(classifier, name="blur")
     model.save(folder / "toy_blur.keras")
     return model

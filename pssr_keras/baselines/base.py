@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from ..inputs import InputError, parse_fields
+from ..losses import share_of_batch
 
 OBJECTIVES = {}
 
@@ -134,16 +135,17 @@ class RobustTraining(keras.Model):
     def train_step(self, data):
         x, y, noise = data
         done = tf.cast(self.optimizer.iterations, tf.float32) / max(self.ramp_steps, 1)
-        share = tf.minimum(done, 1.0) if self.ramp_steps else 1.0
-        inner = {"eps": share * self.eps, "step_size": share * self.step_size, "steps": self.steps}
+        ramp = tf.minimum(done, 1.0) if self.ramp_steps else 1.0
+        inner = {"eps": ramp * self.eps, "step_size": ramp * self.step_size, "steps": self.steps}
 
         def logits(images):
             return self.classifier(images, training=True)
 
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(self.objective.loss(logits, x, y, noise, inner))
+            share = share_of_batch(loss)
         weights = self.classifier.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        self.optimizer.apply(tape.gradient(share, weights), weights)
         self.tracker.update_state(loss)
         return {"loss": self.tracker.result()}
 

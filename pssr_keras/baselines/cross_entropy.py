@@ -17,7 +17,8 @@ class CrossEntropy(Objective):
 
     def compile(self, model, optimizer):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+        accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        model.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
 
     @property
     def takes_noise(self):

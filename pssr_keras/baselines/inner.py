@@ -22,5 +22,11 @@ def worst_images(loss, logits, x, start, eps, step_size, steps):
         return (project(x_adv + step_size * tf.sign(gradient), bounds),)
 
     start = tf.stop_gradient(project(start, bounds))
-    (x_adv,) = tf.while_loop(lambda _: True, step, (start,), maximum_iterations=steps)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        # Batch normalisation asks the other devices for their statistics, which no tf.while_loop can.
+        x_adv = start
+        for _ in range(steps):
+            (x_adv,) = step(x_adv)
+    else:
+        (x_adv,) = tf.while_loop(lambda _: True, step, (start,), maximum_iterations=steps)
     return tf.stop_gradient(x_adv)

@@ -5,6 +5,7 @@ classifier.py  stage 1
 pairs.py       stage 2: attacked training images, and batches of pairs
 pssr.py        stage 3: the CAE; other defenses are other files, named in defenses.py
 fitting.py     epochs that can be interrupted: batches, callbacks, schedules
+devices.py     several devices, of one machine or of several, and device_layers.py, what their layers are
 folder.py      whose folder it is, and what is kept there
 """
 
@@ -12,6 +13,7 @@ from ..data import first
 from ..files import load_model, read_json, write_atomically, write_json
 from .classifier import check_classifier, train_classifier
 from .defenses import DEFENSES, Defense, train_defense
+from .devices import ONE_DEVICE, Devices
 from .fitting import (
     Checkpoint,
     SGDWithDecayInGradient,
@@ -29,10 +31,10 @@ from .pssr import make_cae, train_pssr, unfitted_surgery
 from .run import check_names, evaluate_run, load_splits, run, stages
 
 __all__ = [
-    "DEFENSES", "Checkpoint", "Defense", "SGDWithDecayInGradient", "TimeToGo", "augment",
-    "check_classifier", "check_names", "classifier_optimizer", "epochs_of_batches", "evaluate_run", "first",
-    "fit", "keep_epochs", "learning_rate", "load_model", "load_splits", "make_attacks", "make_cae",
-    "pairs_dataset", "prepare_folder", "read_json", "readable", "remove_intermediate", "run", "stages",
-    "train_classifier", "train_defense", "train_pssr", "unfitted_surgery", "warmup_cosine",
+    "DEFENSES", "ONE_DEVICE", "Checkpoint", "Defense", "Devices", "SGDWithDecayInGradient", "TimeToGo",
+    "augment", "check_classifier", "check_names", "classifier_optimizer", "epochs_of_batches", "evaluate_run",
+    "first", "fit", "keep_epochs", "learning_rate", "load_model", "load_splits", "make_attacks", "make_cae",
+    "pairs_dataset", "prepare_folder", "read_json", "readable", "remove_intermediate", "run",
+    "stages", "train_classifier", "train_defense", "train_pssr", "unfitted_surgery", "warmup_cosine",
     "write_atomically", "write_json",
 ]  # fmt: skip

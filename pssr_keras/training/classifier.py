@@ -1,5 +1,7 @@
 """Stage 1: a classifier trained by one of the objectives of `baselines`, or one that was brought along."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +9,7 @@ from .. import baselines, classifiers, evaluation
 from ..data import DATASETS, augmentation
 from ..files import load_model, write_atomically
 from ..inputs import InputError, check_logits
+from .devices import ONE_DEVICE
 from .fitting import OPTIMIZERS, classifier_optimizer, epochs_of_batches, fit
 
 
@@ -19,7 +22,7 @@ def check_names(numbers):
         classifier_optimizer(numbers, 1)  # refuses it
 
 
-def train_classifier(experiment, folder, train, validation, classifier_file=None):
+def train_classifier(experiment, folder, train, validation, classifier_file=None, devices=ONE_DEVICE):
     """The classifier of an experiment; see the head of this module.
 
     Args:
@@ -27,14 +30,15 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
         folder: of the run; a finished classifier is read there, an interrupted training goes on.
         train, validation: `data.Images`.
         classifier_file: a `.keras` file to take in place of a training.
+        devices: on which to train; see `devices.select`.
     """
     finished = folder / "classifier.keras"
-    if finished.is_file():
+    if devices.of_chief(finished.is_file()):
         return load_model(finished)
     if classifier_file is not None:
         classifier = load_model(classifier_file)
         check_classifier(classifier, validation)
-        write_atomically(finished, classifier.save)
+        devices.write(finished, lambda: write_atomically(finished, classifier.save))
         return classifier
 
     numbers, seed = experiment.classifier, experiment.seed
@@ -45,15 +49,17 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
         return classifiers.create(numbers.architecture, shape, train.classes, numbers.width, statistics)
 
     keras.utils.set_random_seed(seed)
-    classifier = build()
+    classifier = devices.mirrored(build())
     objective = baselines.parse(numbers.objective)
-    train = objective.images(train, experiment, folder)
+    train = devices.chief_first(functools.partial(objective.images, train, experiment, folder))
     size = min(numbers.batch_size, len(train))
+    devices.check_batch(size)
     steps = len(train) // size
-    optimizer = classifier_optimizer(numbers, numbers.epochs * steps)
-    optimizer.build(classifier.trainable_variables)
-    model = objective.model(classifier, experiment.robust, experiment.attack.eps, numbers.epochs * steps)
-    objective.compile(model, optimizer)
+    with devices.scope():
+        optimizer = classifier_optimizer(numbers, numbers.epochs * steps)
+        optimizer.build(classifier.trainable_variables)
+        model = objective.model(classifier, experiment.robust, experiment.attack.eps, numbers.epochs * steps)
+        objective.compile(model, optimizer)
     x, y = tf.constant(train.x), tf.constant(train.y)
     augment = augmentation.parse(numbers.augmentation)
 
@@ -77,13 +83,18 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
         seed=seed,
         epochs=numbers.epochs,
         steps=steps,
+        devices=devices,
     )
     trained, classifier = classifier, build()  # without the optimizer, which a saved model would drag along
     classifier.set_weights(trained.get_weights())
-    flags = evaluation.correct(classifier, validation.x, validation.y)
-    accuracy = f"{100 * flags.mean():.2f}% of {len(flags):,} images"
-    print(f"\nvalidation accuracy of {numbers.architecture}: {accuracy}")
-    write_atomically(finished, classifier.save)
+
+    def write():
+        flags = evaluation.correct(classifier, validation.x, validation.y)
+        accuracy = f"{100 * flags.mean():.2f}% of {len(flags):,} images"
+        print(f"\nvalidation accuracy of {numbers.architecture}: {accuracy}")
+        write_atomically(finished, classifier.save)
+
+    devices.write(finished, write)
     return classifier
 
 

@@ -9,6 +9,7 @@ import typing
 
 from ..inputs import InputError
 from . import pssr
+from .devices import ONE_DEVICE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +17,10 @@ class Defense:
     """How a purifier is trained.
 
     Attributes:
-        train: function (experiment, folder, classifier, train, validation, cache=None) -> the defense; it
-            keeps what it made in the folder as `<name>.keras` and reads it there if it is finished.
+        train: function (experiment, folder, classifier, train, validation, cache=None, devices=ONE_DEVICE)
+            -> the defense; it keeps what it made in the folder as `<name>.keras` and reads it there if it is
+            finished. One that trains on one device only does it in `devices.chief_first`, so that other
+            workers wait, then read.
         check: function of an experiment that refuses unknown names before any work.
     """
 
@@ -39,6 +42,7 @@ def check_defense(experiment):
     DEFENSES[experiment.defense].check(experiment)
 
 
-def train_defense(experiment, folder, classifier, train, validation, cache=None):
+def train_defense(experiment, folder, classifier, train, validation, cache=None, devices=ONE_DEVICE):
     """Stages 2 and 3: the defense of an experiment around a classifier; see `Defense.train`."""
-    return DEFENSES[experiment.defense].train(experiment, folder, classifier, train, validation, cache)
+    train_it = DEFENSES[experiment.defense].train
+    return train_it(experiment, folder, classifier, train, validation, cache, devices)

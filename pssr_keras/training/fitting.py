@@ -13,6 +13,7 @@ import tensorflow as tf
 from .. import evaluation
 from ..files import write_atomically
 from ..inputs import InputError
+from .devices import ONE_DEVICE
 
 
 def epochs_of_batches(count, size, seed, first_epoch, last_epoch):
@@ -95,39 +96,43 @@ def warmup_cosine(peak, steps, warmup_steps):
     )
 
 
-def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, steps):
+def fit(model, optimizer, make_dataset, *, label, folder, name, seed, epochs, steps, devices=ONE_DEVICE):
     """Train a compiled model for `epochs` of `steps`, from its last checkpoint if there is one.
 
     Args:
         optimizer: the optimizer of `model` that counts its steps.
         make_dataset: function, first epoch -> batches of all epochs from there on.
         name: of the checkpoint and log files.
+        devices: on which to train; `model` was made in their scope.
     """
     checkpoint = folder / f"checkpoint-{name}.weights.h5"
-    if checkpoint.is_file():
+    if devices.of_chief(checkpoint.is_file()):
         try:
             model.load_weights(checkpoint)
         except Exception as error:  # damaged files raise many kinds of error
             raise InputError(f"{checkpoint} is damaged ({error}): delete it to repeat that stage") from error
-    first_epoch = int(optimizer.iterations) // steps
+    first_epoch = int(optimizer.iterations.numpy()) // steps
     log = folder / f"{name}_log.csv"
-    keep_epochs(log, first_epoch)
-    if first_epoch < epochs:
-        model.fit(
-            make_dataset(first_epoch).prefetch(tf.data.AUTOTUNE),
-            initial_epoch=first_epoch,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            shuffle=False,  # the dataset is shuffled
-            verbose=0,
-            callbacks=[
-                SeedEpoch(seed),
-                TimeToGo(label, first_epoch, epochs, steps),
-                keras.callbacks.CSVLogger(str(log), append=True),
-                keras.callbacks.TensorBoard(str(folder / "tensorboard" / name), write_graph=False),
-                Checkpoint(checkpoint),
-            ],
-        )
+    if devices.is_chief:
+        keep_epochs(log, first_epoch)
+    if first_epoch >= epochs:
+        return
+    callbacks = [SeedEpoch(seed)]
+    if devices.is_chief:
+        callbacks += [
+            TimeToGo(label, first_epoch, epochs, steps),
+            keras.callbacks.CSVLogger(str(log), append=True),
+            keras.callbacks.TensorBoard(str(folder / "tensorboard" / name), write_graph=False),
+            Checkpoint(checkpoint),
+        ]
+    devices.fit(
+        model,
+        make_dataset(first_epoch).prefetch(tf.data.AUTOTUNE),
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        callbacks=callbacks,
+    )
 
 
 def keep_epochs(log, epochs):

@@ -1,6 +1,7 @@
 """Adversarial pairs: attacked training images, their trivial components, and batches of both."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +10,7 @@ from .. import attacks, evaluation
 from ..data import augmentation
 from ..files import write_atomically
 from ..inputs import InputError
+from .devices import ONE_DEVICE
 from .fitting import epochs_of_batches
 
 
@@ -43,32 +45,37 @@ def make_attacks(experiment, names):
 CRAFTED_AT_ONCE = 20_000  # images in a file: what an interruption may cost
 
 
-def adversarial_images(experiment, folder, classifier, train, cache=None):
+def adversarial_images(experiment, folder, classifier, train, cache=None, devices=ONE_DEVICE):
     """Stage 2: the training images under each training attack, a list of (N, H, W, C)."""
     crafted = []
     for attack in make_attacks(experiment, experiment.attack.training):
         attack, labelled = evaluation.with_labels(
             experiment.attack.labels, attack, classifier, train, experiment.seed
         )
+        options = {"seed": experiment.seed, "batch_size": experiment.batch_size}
         if cache is not None:
             label = f"crafting {attack.name} on {len(train):,} training images"
-            crafted.append(
-                evaluation.craft(
-                    attack, classifier, labelled, experiment.seed, experiment.batch_size, label, cache
-                )
+            craft = functools.partial(
+                evaluation.craft, attack, classifier, labelled, label=label, cache=cache, **options
             )
+            crafted.append(devices.chief_first(craft))  # the other workers read the cache
             continue
         parts = evaluation.batches(len(train), CRAFTED_AT_ONCE)
         paths = [folder / f"adversarial-{attack.name}-{rows.start}.npy" for rows in parts]
         for path, rows in zip(paths, parts, strict=True):
-            if not path.is_file():
+            if not devices.of_chief(path.is_file()):
                 label = f"crafting {attack.name} on training images, {rows.stop:,} of {len(train):,}"
-                x_adv = evaluation.craft(
-                    attack, classifier, labelled.take(rows), experiment.seed, experiment.batch_size, label
+                craft = functools.partial(
+                    evaluation.craft, attack, classifier, labelled.take(rows), label=label, **options
                 )
-                write_atomically(path, lambda partial, x_adv=x_adv: np.save(partial, x_adv))
+                devices.write(path, functools.partial(write_array, path, craft))
         crafted.append(np.concatenate([read_array(path) for path in paths]))
     return crafted
+
+
+def write_array(path, make):
+    array = make()
+    write_atomically(path, lambda partial: np.save(partial, array))
 
 
 def read_array(path):

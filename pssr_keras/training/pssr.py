@@ -7,6 +7,7 @@ from ..data import augmentation
 from ..defense import PSSR
 from ..files import load_model, write_atomically
 from ..surgery import PixelSurgery
+from .devices import ONE_DEVICE
 from .fitting import fit, learning_rate
 from .pairs import adversarial_images, augment, make_attacks, pairs_dataset, remove_salient_pixels
 
@@ -27,31 +28,34 @@ def check_names(experiment):
     augmentation.parse(experiment.cae.pair_augmentation)
 
 
-def train_pssr(experiment, folder, classifier, train, validation, cache=None):
+def train_pssr(experiment, folder, classifier, train, validation, cache=None, devices=ONE_DEVICE):
     """Stages 2 and 3: the pairs, then the CAE; returns the whole defense.
 
     Args:
         cache: a folder shared by runs that train on the same adversarial images; see `evaluation.craft`.
+        devices: on which to train; see `devices.select`.
     """
     finished = folder / "pssr.keras"
-    if finished.is_file():
+    if devices.of_chief(finished.is_file()):
         return load_model(finished)
     numbers = experiment.cae
     train = augment(train, numbers.copies, numbers.augmentation, experiment.seed)
-    versions = [train.x, *adversarial_images(experiment, folder, classifier, train, cache)]
+    versions = [train.x, *adversarial_images(experiment, folder, classifier, train, cache, devices)]
     surgery = unfitted_surgery(experiment)
     if surgery is not None and surgery.threshold == "dataset":
         surgery = surgery.fit_mean(classifier, versions)
 
     keras.utils.set_random_seed(experiment.seed)
-    model = make_cae(experiment, classifier, train.x.shape[1:])
+    extrapolator, model = make_cae(experiment, classifier, train.x.shape[1:], devices)
     size = min(numbers.batch_size, len(train))
+    devices.check_batch(size)
     steps = len(train) // size
     schedule = {"steps": numbers.epochs * steps, "warmup_steps": numbers.warmup_steps}
-    model.compile(
-        keras.optimizers.Adam(learning_rate(numbers.extrapolator_learning_rate, **schedule)),
-        keras.optimizers.Adam(learning_rate(numbers.discriminator_learning_rate, **schedule), beta_1=0.5),
-    )
+    with devices.scope():
+        model.compile(
+            keras.optimizers.Adam(learning_rate(numbers.extrapolator_learning_rate, **schedule)),
+            keras.optimizers.Adam(learning_rate(numbers.discriminator_learning_rate, **schedule), beta_1=0.5),
+        )
     x_t = remove_salient_pixels(surgery, classifier, versions, experiment.batch_size)
     make_dataset = pairs_dataset(experiment, x_t, train, len(versions), size)
     del versions  # as large as everything that is left
@@ -66,28 +70,36 @@ def train_pssr(experiment, folder, classifier, train, validation, cache=None):
         seed=experiment.seed,
         epochs=numbers.epochs,
         steps=steps,
+        devices=devices,
     )
-    pssr = PSSR(classifier, surgery, model.extrapolator, name="pssr")
-    flags = evaluation.correct(pssr, validation.x, validation.y)
-    print(f"\nvalidation accuracy of the PSSR: {100 * flags.mean():.2f}% of {len(flags):,} benign images")
-    write_atomically(finished, pssr.save)
+    extrapolator.set_weights(model.extrapolator.get_weights())  # on one device they are the same
+    pssr = PSSR(classifier, surgery, extrapolator, name="pssr")
+
+    def write():
+        flags = evaluation.correct(pssr, validation.x, validation.y)
+        print(f"\nvalidation accuracy of the PSSR: {100 * flags.mean():.2f}% of {len(flags):,} benign images")
+        write_atomically(finished, pssr.save)
+
+    devices.write(finished, write)
     return pssr
 
 
-def make_cae(experiment, classifier, input_shape):
-    """The untrained CAE of an experiment."""
+def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
+    """The untrained E of an experiment, and the CAE that trains it, or on several devices a copy of it."""
     numbers = experiment.cae
-    return cae.CAE(
-        cae.extrapolator(
-            input_shape, numbers.extrapolator_channels, numbers.extrapolator_bottleneck, numbers.dropout
-        ),
-        cae.discriminator(input_shape),
-        classifier,
-        passes=numbers.passes,
-        lambda_adversarial=numbers.lambda_adversarial,
-        lambda_query=numbers.lambda_query,
-        lambda_pixel=numbers.lambda_pixel,
-        lambda_r_drop=numbers.lambda_r_drop,
-        saturating=numbers.saturating,
-        pixel_reduction=numbers.pixel_reduction,
+    extrapolator = cae.extrapolator(
+        input_shape, numbers.extrapolator_channels, numbers.extrapolator_bottleneck, numbers.dropout
     )
+    discriminator = cae.discriminator(input_shape)
+    parts = [devices.mirrored(part, numbers.passes) for part in (extrapolator, discriminator, classifier)]
+    with devices.scope():
+        return extrapolator, cae.CAE(
+            *parts,
+            passes=numbers.passes,
+            lambda_adversarial=numbers.lambda_adversarial,
+            lambda_query=numbers.lambda_query,
+            lambda_pixel=numbers.lambda_pixel,
+            lambda_r_drop=numbers.lambda_r_drop,
+            saturating=numbers.saturating,
+            pixel_reduction=numbers.pixel_reduction,
+        )

@@ -14,6 +14,7 @@ repeated; a stage that was interrupted goes on from its last epoch. All randomne
 """
 
 import dataclasses
+import pathlib
 import time
 
 from .. import data, evaluation
@@ -22,11 +23,12 @@ from ..files import read_json, write_json
 from . import classifier as classifier_stage
 from .classifier import train_classifier
 from .defenses import check_defense, train_defense
+from .devices import ONE_DEVICE
 from .folder import prepare_folder, remove_intermediate
 from .pairs import make_attacks
 
 
-def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False):
+def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False, devices=ONE_DEVICE):
     """Run one experiment in a folder, or continue it, or read its result if it is finished.
 
     Args:
@@ -35,6 +37,7 @@ def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False
         data_dir: folder of tensorflow-datasets.
         classifier_file: a `.keras` file of a classifier to protect instead of training one.
         overwrite: start afresh, deleting what an earlier run left in the folder.
+        devices: on which to train; see `devices.select`. A run may go on on others.
 
     Returns:
         The record of the evaluation; see `evaluation.evaluate`.
@@ -44,18 +47,29 @@ def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False
             file; if the classifier does not fit; if there are fewer images than asked for.
     """
     check_names(experiment)
-    folder = prepare_folder(folder, experiment, classifier_file, overwrite)
+    folder = pathlib.Path(folder)
+
+    def prepare():
+        if not devices.is_chief:
+            devices.wait_for(folder / "config.json")
+        prepare_folder(folder, experiment, classifier_file, overwrite and devices.is_chief)
+
+    devices.chief_first(prepare)
     finished = folder / "evaluation.json"
-    if finished.is_file():
+    if devices.of_chief(finished.is_file()):
         return read_json(finished)
 
-    train, validation, test = load_splits(experiment, data_dir)
-    classifier = train_classifier(experiment, folder, train, validation, classifier_file)
-    defended = train_defense(experiment, folder, classifier, train, validation)
-    record = evaluate_run(experiment, defended, test)
-    remove_intermediate(folder)
-    write_json(finished, record)
-    return record
+    train, validation, test = devices.chief_first(lambda: load_splits(experiment, data_dir))
+    classifier = train_classifier(experiment, folder, train, validation, classifier_file, devices)
+    defended = train_defense(experiment, folder, classifier, train, validation, devices=devices)
+
+    def evaluate():
+        record = evaluate_run(experiment, defended, test)
+        remove_intermediate(folder)
+        write_json(finished, record)
+
+    devices.write(finished, evaluate)
+    return read_json(finished)
 
 
 def check_names(experiment):
