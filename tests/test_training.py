@@ -25,6 +25,7 @@ TINY = {
     "extrapolator_bottleneck": 8,
     "width": 0.5,
     "source": "bundled",
+    "attack.evaluation": ("fgsm", "pgd"),
 }
 
 

@@ -299,12 +299,13 @@ def program_of(attack, model):
 @functools.lru_cache(maxsize=32)
 def _compiled(attack, model):
     """One traced function for each attack and model, for one batch shape, then for any."""
-    logits = logits_function(model)
-
-    def perturb(x, y, noise, numbers):
-        return _with_fields(attack, numbers).perturb(logits, x, y, noise)
-
+    # A partial function: TensorFlow takes two functions of one code for one that is traced again and again.
+    perturb = functools.partial(_perturb, attack, logits_function(model))
     return tf.function(perturb, autograph=False, reduce_retracing=True)
+
+
+def _perturb(attack, logits, x, y, noise, numbers):
+    return _with_fields(attack, numbers).perturb(logits, x, y, noise)
 
 
 def _scalar(value):
