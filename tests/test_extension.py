@@ -27,6 +27,7 @@ from pssr_keras import (
 )
 from pssr_keras.attacks.base import REGISTRY as ATTACKS
 from pssr_keras.attacks.base import Attack, ball, cross_entropy, project
+from pssr_keras.reproduction import making
 from pssr_keras.settings import (
     AttackSettings,
     CAESettings,
@@ -199,6 +200,14 @@ def test_toys_of_every_kind_run_through_training_and_evaluation(toys, tmp_path):
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json"}
     with pytest.raises(InputError, match=r"another configuration \(dataset 'bands' -> 'mnist'\)"):
         training.prepare_folder(tmp_path / "run", config.experiment("mnist", "smoke"))
+
+
+def test_a_table_whose_time_nobody_measured_is_announced_as_such(toys, tmp_path):
+    settings = data.DATASETS["mnist"].reproductions["cpu"]
+    study = reproduction.Study("mnist", "cpu", settings, tmp_path, "bundled", None, True, None)
+    text = making.estimate(study, ["table_3", "toy_table"])
+    assert "about 25 minutes" in text
+    assert text.endswith("; nobody has measured toy_table")
 
 
 @pytest.mark.slow

@@ -13,11 +13,13 @@ def estimate(study, missing):
     begun = f"{len(missing)} of {len(TABLES)} tables to make"
     if not missing or not study.settings.minutes:
         return begun if not missing else f"{begun}; nobody has measured how long preset {study.preset} takes"
-    minutes = sum(study.settings.minutes[name] for name in missing)
+    minutes = sum(study.settings.minutes.get(name, 0) for name in missing)
+    unknown = [name for name in missing if name not in study.settings.minutes]
     if not study.shipped and not (study.folder / "models" / "pssr-main" / "pssr.keras").is_file():
         minutes += study.settings.main_minutes
     return (
         f"{begun}: about {minutes:.0f} minutes on two cores, less where models and images are there already"
+        + (f"; nobody has measured {', '.join(unknown)}" if unknown else "")
     )
 
 
