@@ -12,7 +12,6 @@ from .settings import ADAPTIVE_ATTACKS, CHECKED_IMAGES, Experiment, Reproduction
 __all__ = [
     "ADAPTIVE_ATTACKS",
     "CHECKED_IMAGES",
-    "PRESET_NAMES",
     "Experiment",
     "Reproduction",
     "experiment",
@@ -22,8 +21,6 @@ __all__ = [
     "read",
     "reproductions",
 ]
-
-PRESET_NAMES = ("smoke", "cpu", "paper")
 
 
 def presets():

@@ -224,13 +224,18 @@ REPLACED = {
 }
 
 
-def full_name(name):
+def full_name(name, typed=None):
     """The dotted name of a number, from that name, from its last part if no other number has it, or from
     a former name.
+
+    Args:
+        name: the name.
+        typed: what a user typed, for errors; the name itself if None.
 
     Raises:
         InputError: for an unknown or ambiguous name.
     """
+    typed = name if typed is None else typed
     name = FORMER_NAMES.get(name, name)
     if name in TYPES:
         return name
@@ -238,8 +243,8 @@ def full_name(name):
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"the setting {name!r} is ambiguous, expected one of {', '.join(found)}")
-    raise InputError(f"unknown setting {name!r}, expected NAME=VALUE with one of {', '.join(sorted(TYPES))}")
+        raise InputError(f"the setting {typed!r} is ambiguous, expected one of {', '.join(found)}")
+    raise InputError(f"unknown setting {typed!r}, expected NAME=VALUE with one of {', '.join(sorted(TYPES))}")
 
 
 def parse_value(name, text):
@@ -274,10 +279,7 @@ def parse_changes(texts):
             raise InputError(f"{name} is no setting of its own any more: type {REPLACED[name].format(value)}")
         if not equals:
             raise InputError(f"unknown setting {text!r}, expected NAME=VALUE")
-        try:
-            name = full_name(name)
-        except InputError as error:
-            raise InputError(str(error).replace(repr(name), repr(text), 1)) from None
+        name = full_name(name, text)
         if name in SET_BY_OPTION:
             raise InputError(f"the setting {text!r} has an option of its own, see --help")
         changes[name] = parse_value(name, value)
@@ -298,13 +300,12 @@ def changed(experiment, changes):
     return dataclasses.replace(experiment, **own)
 
 
-def flat(experiment):
-    """The numbers of an experiment, or of its record: {dotted name: value}."""
-    content = experiment if isinstance(experiment, dict) else dataclasses.asdict(experiment)
+def flat(content):
+    """An experiment, or any nested dictionaries such as its record, as one: {dotted name: value}."""
     found = {}
-    for name, value in content.items():
+    for name, value in (content if isinstance(content, dict) else dataclasses.asdict(content)).items():
         if isinstance(value, dict):
-            found |= {f"{name}.{field}": inner for field, inner in value.items()}
+            found |= {f"{name}.{inner}": leaf for inner, leaf in flat(value).items()}
         else:
             found[name] = value
     return found

@@ -1,7 +1,7 @@
 """CIFAR-10: colour images of ten kinds of things, the paper's second data set."""
 
 from . import tiles
-from .dataset import Bundled, DataSet
+from .dataset import DataSet
 
 SHAPE, CLASSES = (32, 32, 3), 10
 
@@ -13,9 +13,5 @@ CIFAR10 = DataSet(
     test=10_000,
     statistics={"mean": (0.4914, 0.4822, 0.4465), "variance": (0.0610, 0.0593, 0.0684)},
     by_content=True,
-    bundled=Bundled(
-        load=lambda split: tiles.load("cifar10", SHAPE, CLASSES),
-        words="the 1,000 bundled test images",
-        splits=("test",),
-    ),
+    bundled=tiles.bundled("cifar10", SHAPE, CLASSES),
 )

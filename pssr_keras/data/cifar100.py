@@ -1,7 +1,7 @@
 """CIFAR-100: colour images of a hundred kinds of things, the paper's third data set."""
 
 from . import tiles
-from .dataset import Bundled, DataSet
+from .dataset import DataSet
 
 SHAPE, CLASSES = (32, 32, 3), 100
 
@@ -13,9 +13,5 @@ CIFAR100 = DataSet(
     test=10_000,
     statistics={"mean": (0.5071, 0.4865, 0.4409), "variance": (0.0715, 0.0658, 0.0763)},
     by_content=True,
-    bundled=Bundled(
-        load=lambda split: tiles.load("cifar100", SHAPE, CLASSES),
-        words="the 1,000 bundled test images",
-        splits=("test",),
-    ),
+    bundled=tiles.bundled("cifar100", SHAPE, CLASSES),
 )

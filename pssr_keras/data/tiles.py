@@ -11,10 +11,19 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from .dataset import Bundled
 from .images import from_pixels
 
 FOLDER = pathlib.Path(__file__).parent / "bundled"
-COUNT = 1_000
+
+
+def bundled(name, shape, classes):
+    """The test images of a data set that come with the package, `Bundled`; see `load`."""
+    return Bundled(
+        load=lambda split: load(name, shape, classes),
+        words="the 1,000 bundled test images",
+        splits=("test",),
+    )
 
 
 def load(name, shape, classes):

@@ -1,6 +1,7 @@
 """Attack and classify any number of images, batch by batch.
 
-Everything is keyed by (seed, index of an image), so how images are batched changes speed and memory only.
+Everything is keyed by (seed, index of an image), so how images are batched changes speed, memory and
+rounding only.
 """
 
 import dataclasses

@@ -16,6 +16,7 @@ import pathlib
 import numpy as np
 
 from ..inputs import InputError
+from ..settings import flat
 from . import records
 from .crafting import batches
 from .provenance import images_hash, indices_of, text_of_indices
@@ -152,17 +153,6 @@ def shared(record):
     }
     agreed["columns"] = {row: ", ".join(cells) for row, cells in record["cells"].items()}
     return flat(agreed)
-
-
-def flat(value, name=""):
-    """Nested dictionaries as one, {dotted name: value}."""
-    if not isinstance(value, dict):
-        return {name: value}
-    return {
-        inner: leaf
-        for key, part in value.items()
-        for inner, leaf in flat(part, f"{name}.{key}" if name else key).items()
-    }
 
 
 def refuse_foreign(parts):
