@@ -17,6 +17,8 @@ from . import losses
 from .inputs import InputError
 
 RESIDUAL_SCALE = 6.0  # ours, because sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
+PURE = 0.02  # ours, because the sigmoid hardly moves from nearer to 0 or 1
+NEIGHBOURHOOD = 5  # ours, because removed pixels lie in clusters of a few
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
@@ -41,6 +43,48 @@ class DepthToSpace(layers.Layer):
         return shape[0], 2 * shape[1], 2 * shape[2], shape[3] // 4
 
 
+@keras.saving.register_keras_serializable("pssr_keras")
+class FillFromNeighbours(layers.Layer):
+    """Give each value that is 0 the mean of those around it that are not: (B, H, W, C) -> (B, H, W, C).
+
+    Each channel by itself, so that a pixel that lost one colour gets that colour from its neighbours.
+
+    Args:
+        size: of the square neighbourhood, in pixels, odd.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, x):
+        kept = tf.cast(x != 0, x.dtype)
+        sums, counts = (tf.nn.avg_pool2d(values, self.size, 1, "SAME") for values in (x, kept))
+        return x + (1.0 - kept) * tf.math.divide_no_nan(sums, counts)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+def soft_threshold(x):
+    """Where E starts for images with a blank background: logits of the pixels that are left, 0 as blank."""
+    return layers.Rescaling(RESIDUAL_SCALE, -RESIDUAL_SCALE / 2)(x)
+
+
+def identity(x):
+    """Where E starts from the pixels that are left as they are: their logits."""
+    x = ops.clip(x, PURE, 1 - PURE)
+    return ops.log(x) - ops.log(1 - x)
+
+
+def neighbours(x):
+    """Where E starts for photographs: as `identity`, removed pixels as the mean of those around them."""
+    return identity(FillFromNeighbours(NEIGHBOURHOOD)(x))
+
+
+STARTS = {"threshold": soft_threshold, "identity": identity, "neighbours": neighbours}
+
+
 def _convolutions(x, channels, count=2):
     for _ in range(count):
         x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
@@ -48,7 +92,7 @@ def _convolutions(x, channels, count=2):
     return x
 
 
-def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2):
+def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="threshold"):
     """E: a U-Net with a dense bottleneck, (B, H, W, C) in [0, 1] -> (B, H, W, C) in [0, 1].
 
     Convolutions at 1/2 and 1/4 of the resolution, a bottleneck that sees the whole image, and back
@@ -60,10 +104,13 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2):
         channels: at half the resolution; twice as many at a quarter.
         bottleneck: units of the dense layer.
         dropout: rate.
+        start: what the untrained E returns, a name of `STARTS`.
 
     Raises:
-        InputError: if H or W is not divisible by 4.
+        InputError: if H or W is not divisible by 4, or for an unknown start.
     """
+    if start not in STARTS:
+        raise InputError(f"start is {start!r}, expected one of {', '.join(STARTS)}")
     height, width, colours = input_shape
     if height % 4 or width % 4:
         raise InputError(f"images of {height}x{width}, expected a height and width divisible by 4")
@@ -80,10 +127,10 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2):
     x = _convolutions(layers.Concatenate()([x, quarter]), 2 * channels)
     x = DepthToSpace(name="from_quarter")(layers.Conv2D(4 * channels, 1)(x))
     x = _convolutions(layers.Concatenate()([x, half]), channels)
-    x = DepthToSpace(name="from_half")(layers.Conv2D(4 * colours, 3, padding="same")(x))
-    # Start from a soft threshold of the pixels that are left: without it, the first steps often end
-    # in images that are black all over, where the sigmoid passes no gradient.
-    x = layers.Add()([x, layers.Rescaling(RESIDUAL_SCALE, -RESIDUAL_SCALE / 2)(inputs)])
+    x = DepthToSpace(name="from_half")(layers.Conv2D(4 * colours, 3, padding="same", name="last")(x))
+    # Start from the pixels that are left: without them, the first steps often end in images that are
+    # black all over, where the sigmoid passes no gradient.
+    x = layers.Add()([x, STARTS[start](inputs)])
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
 

@@ -2,6 +2,8 @@
 
 import keras
 
+from .inputs import check_some
+
 
 @keras.saving.register_keras_serializable("pssr_keras")
 class PSSR(keras.Model):
@@ -18,6 +20,9 @@ class PSSR(keras.Model):
         extrapolator: the second stage, E, images -> images; None leaves it out.
 
     Input: images (B, H, W, C), float32 in [0, 1]. Output: logits (B, K).
+
+    Raises:
+        InputError: for an empty batch.
     """
 
     def __init__(self, classifier, surgery, extrapolator=None, **kwargs):
@@ -43,6 +48,7 @@ class PSSR(keras.Model):
         return x_t if self.extrapolator is None else self.extrapolator(x_t, training=False)
 
     def purify(self, x):
+        check_some(x)
         return self.restore(self.remove(x))
 
     def classify(self, x):

@@ -33,7 +33,7 @@ def check_images(x, input_shape=None):
         input_shape: (H, W, C) that the model takes, if it is known.
 
     Raises:
-        InputError: for another dtype, shape or channel order, NaN, or values out of [0, 1].
+        InputError: for another dtype, shape or channel order, no images, NaN, or values out of [0, 1].
     """
     x = np.asarray(x)
     if x.dtype != np.float32:
@@ -45,11 +45,22 @@ def check_images(x, input_shape=None):
         first = x.ndim == 4 and x.shape[2:] + x.shape[1:2] == tuple(input_shape)
         advice = ": the channels are first, move them last" if first else ""
         raise InputError(f"the images have shape {x.shape[1:]}, expected {tuple(input_shape)}{advice}")
+    check_some(x)
     if not np.isfinite(x).all():
         raise InputError("the images contain NaN or infinite values, expected numbers in [0, 1]")
-    if x.size and (x.min() < 0 or x.max() > 1):
+    if x.min() < 0 or x.max() > 1:
         raise InputError(f"the images range from {x.min():g} to {x.max():g}, expected [0, 1]: rescale them")
     return x
+
+
+def check_some(x):
+    """Refuse an empty batch, of which a model makes an error of its own that says nothing.
+
+    Raises:
+        InputError: if there are no images.
+    """
+    if x.shape[0] == 0:
+        raise InputError(f"there are no images in a batch of shape {tuple(x.shape)}, expected at least one")
 
 
 def check_labels(y, count, classes=None):

@@ -96,6 +96,7 @@ class CAESettings:
 
     extrapolator_channels: int
     extrapolator_bottleneck: int
+    extrapolator_start: str  # see `cae.STARTS`
     dropout: float
     pixel_reduction: str
     benign_share: float

@@ -2,33 +2,35 @@
 """What each reading of pixel surgery does to accuracy, beside the paper's row "+PS" of Table 4.
 
     python scripts/surgery_readings.py --n 1000
+    python scripts/surgery_readings.py --pretrained cifar10 --n 1000
 
 Two things are kept apart. "remove" zeroes the salient pixels of the image, equation 7: the first stage of
 PSSR. "oracle" removes the salient part of the perturbation only, as in Figure 1: x + (x_adv - x) M_t,
 which needs the clean image, so that it serves analysis and never a defense.
 
 The last columns are whole defenses: runs of scripts/train.py that differ in the reading alone, named
-with --runs. Results go to results/mnist/surgery_readings.json and .md.
+with --runs. Results go to results/DATASET/surgery_readings.json and .md.
 """
 
 import argparse
 import itertools
+import json
 import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 
-from pssr_keras import attacks, command_line, config, data, evaluation, pretrained, surgery, training
+from pssr_keras import attacks, command_line, config, data, evaluation, files, pretrained, surgery, training
 
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
 COLUMNS = ("benign", "fgsm", "bim", "pgd")
-PAPER = {"benign": 99.30, "fgsm": 62.22, "bim": 40.61, "pgd": 31.24}  # paper, Table 4, MNIST, row +PS
 
 
 def measure(classifier, images, versions, reading):
-    """Accuracy under "remove" and "oracle", and the share of pixels removed, for each column."""
+    """Accuracy under "remove" and "oracle", and the share of values removed, for each column."""
 
-    @tf.function
+    @tf.function(reduce_retracing=True)
     def both(x, x_adv):
         salient, trivial = reading.masks(classify, x_adv)
         removed = classify(surgery.component(x_adv, trivial))
@@ -50,25 +52,43 @@ def measure(classifier, images, versions, reading):
     return cells
 
 
+def readings_of(channels):
+    """Every reading for images of so many channels, {name: `surgery.PixelSurgery`}.
+
+    With one channel, the readings of several do not differ, and their names leave it out.
+    """
+    kinds = surgery.CHANNELS if channels > 1 else surgery.CHANNELS[:1]
+    return {
+        ", ".join((score, *([kind] if channels > 1 else []), threshold)): surgery.PixelSurgery(
+            score=score, channels=kind, threshold=threshold
+        )
+        for score, kind, threshold in itertools.product(surgery.SCORES, kinds, surgery.THRESHOLDS)
+    }
+
+
 def readings(arguments):
-    pssr = pretrained.load_pretrained("mnist")
-    images = data.load("mnist", "test", arguments.source, arguments.data_dir)
+    pssr = pretrained.load_pretrained(arguments.pretrained)
+    settings = config.read(pretrained.model_card(arguments.pretrained)["configuration"])
+    dataset, eps = settings["dataset"], settings["attack.eps"]
+    images = data.load(dataset, "test", arguments.source, arguments.data_dir)
     images = training.first(images, arguments.n, "test")
-    suite = [attacks.create(name, eps=0.3) for name in COLUMNS[1:]]
+    suite = [attacks.create(name, eps=eps) for name in COLUMNS[1:]]
     versions = {"benign": images.x}
     for attack in suite:
         versions[attack.name] = evaluation.craft(attack, pssr.classifier, images, label=attack.name)
 
     table = {}
-    for score, threshold in itertools.product(surgery.SCORES, surgery.THRESHOLDS):
-        reading = surgery.PixelSurgery(score=score, threshold=threshold)
-        if threshold == "dataset":
+    for name, reading in readings_of(images.x.shape[-1]).items():
+        if reading.threshold == "dataset":
             reading = reading.fit_mean(
                 pssr.classifier, [versions[name] for name in ("benign", "fgsm", "pgd")]
             )
-        table[f"{score}, {threshold}"] = measure(pssr.classifier, images, versions, reading)
+        table[name] = measure(pssr.classifier, images, versions, reading)
 
+    paper = json.loads((RESULTS / "paper.json").read_text())[dataset]
+    published = dict(zip(paper["columns"], paper["table 4"]["+PS"], strict=True))
     record = {
+        "dataset": dataset,
         "data": images.source,
         "n": len(images),
         "threat_model": evaluation.OBLIVIOUS,
@@ -77,13 +97,14 @@ def readings(arguments):
         "seed": 0,
         "versions": evaluation.versions(),
         "classifier": evaluation.weights_hash(pssr.classifier),
-        "paper": PAPER,
+        "architecture": settings["classifier.architecture"],
+        "paper": {column: published[column] for column in COLUMNS},
         "readings": table,
         "whole_defenses": {run["name"]: run for run in map(whole_defense, arguments.runs)},
     }
-    folder = pathlib.Path(arguments.out)
+    folder = pathlib.Path(arguments.out or RESULTS / dataset)
     folder.mkdir(parents=True, exist_ok=True)
-    training.write_json(folder / "surgery_readings.json", record)
+    files.write_json(folder / "surgery_readings.json", record)
     text = markdown(record)
     (folder / "surgery_readings.md").write_text(text)
     print(text)
@@ -91,11 +112,14 @@ def readings(arguments):
 
 def whole_defense(folder):
     """Accuracies of the PSSR of one finished run, and the fields that tell the run apart."""
-    record = training.read_json(pathlib.Path(folder) / "evaluation.json")
+    record = files.read_json(pathlib.Path(folder) / "evaluation.json")
     settings = config.read(record["configuration"])
+    channels = data.DATASETS[settings["dataset"]].shape[-1]
     names = {
         "score": "surgery.score",
+        "channels": "surgery.channels",
         "threshold": "surgery.threshold",
+        "train_limit": "data.train_limit",
         "cae_epochs": "cae.epochs",
         "extrapolator_channels": "cae.extrapolator_channels",
         "seed": "seed",
@@ -106,22 +130,37 @@ def whole_defense(folder):
         name: {k: v for k, v in cell.items() if k != "correct"}
         for name, cell in record["cells"]["PSSR"].items()
     }
-    reading = f"{numbers['score']}, {numbers['threshold']}"
+    axes = ("score", "channels", "threshold") if channels > 1 else ("score", "threshold")
+    reading = ", ".join(numbers[axis] for axis in axes) if settings["surgery.enabled"] else "no surgery"
     return {"name": reading, "n": record["n"], **numbers, "cells": cells}
+
+
+TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+NETWORKS = {"lenet5": "LeNet5", "resnet18": "ResNet18", "densenet121_strided": "DenseNet121"}
+MARGIN = 1.96 * 0.5  # of a 95% interval at accuracy 1/2, times the root of n
 
 
 def markdown(record):
     """The record as tables."""
+    dataset = record.get("dataset", "mnist")  # older records know no other
+    of_channels = data.DATASETS[dataset].shape[-1] > 1
+    axes = "score, channels, threshold" if of_channels else "score, threshold"
+    eps = record["attacks"]["pgd"]["eps"]
+    option = "" if dataset == "mnist" else f" --pretrained {dataset}"
     lines = [
-        "# Readings of pixel surgery on MNIST",
+        f"# Readings of pixel surgery on {TITLES[dataset]}",
         "",
-        f"Accuracy in % of the shipped LeNet5, n = {record['n']:,}, data: {record['data']}; alpha 1.5,",
-        f"eps 0.3 (Linf), seed 0; threat model {record['threat_model']}. Wilson 95% intervals are in",
-        "`surgery_readings.json`; at this n they are at most 3.1 points to either side.",
-        "Made by `python scripts/surgery_readings.py`. `remove` zeroes salient pixels of the image (eq. 7);",
+        f"Accuracy in % of the shipped {NETWORKS[record.get('architecture', 'lenet5')]}, "
+        f"n = {record['n']:,}, data: {record['data']}; alpha {record['alpha']},",
+        f"eps {eps if dataset == 'mnist' else f'{255 * eps:.0f}/255'} (Linf), seed 0; threat model "
+        f"{record['threat_model']}. Wilson 95% intervals are in",
+        f"`surgery_readings.json`; at this n they are at most {100 * MARGIN / record['n'] ** 0.5:.1f} points "
+        "to either side.",
+        f"Made by `python scripts/surgery_readings.py{option}`. `remove` zeroes salient pixels of the image "
+        "(eq. 7);",
         "`oracle` removes the salient part of the perturbation, which needs the clean image (Fig. 1).",
         "",
-        "| reading (score, threshold) | stage | " + " | ".join(COLUMNS) + " |",
+        f"| reading ({axes}) | stage | " + " | ".join(COLUMNS) + " |",
         "|---|---|" + "---|" * len(COLUMNS),
         "| paper, Table 4, +PS | | " + " | ".join(f"{record['paper'][c]:.2f}" for c in COLUMNS) + " |",
     ]
@@ -133,7 +172,9 @@ def markdown(record):
         lines.append(f"| {name} | pixels removed | {shares} |")
     if record["whole_defenses"]:
         columns = ("benign", "fgsm", "bim", "mim", "pgd")
-        lines += ["", "Whole PSSRs, trained alike but for the reading:", ""]
+        limits = {run.get("train_limit") for run in record["whole_defenses"].values()}
+        images = f" on {limits.pop():,} training images" if len(limits) == 1 and None not in limits else ""
+        lines += ["", f"Whole PSSRs, trained alike{images} but for the reading:", ""]
         lines += [
             "| reading | epochs of the CAE | n | " + " | ".join(columns) + " | least |",
             "|---|---|---|" + "---|" * 6,
@@ -150,6 +191,7 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
+    add("--pretrained", default="mnist", metavar="NAME", help="shipped weights; mnist by default")
     add("--n", type=int, default=1000, help="the first n images of the test split")
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
@@ -160,7 +202,7 @@ def main(argv=None):
         metavar="DIR",
         help="finished runs of scripts/train.py, one a reading",
     )
-    add("--out", default="results/mnist", metavar="DIR")
+    add("--out", metavar="DIR", help="results/DATASET by default")
     return command_line.run(readings, parser.parse_args(argv))
 
 

@@ -45,6 +45,48 @@ def test_extrapolator_refuses_a_size_it_cannot_halve_twice():
         cae.extrapolator((30, 28, 1))
 
 
+def test_the_untrained_extrapolator_returns_what_it_starts_from():
+    x = np.random.default_rng(3).uniform(0.1, 0.9, (2, 8, 8, 3)).astype(np.float32)
+    x[:, 2, 3] = 0  # a removed pixel
+    x[:, 5, 5, 1] = 0  # a removed colour
+    untrained = {
+        start: cae.extrapolator((8, 8, 3), channels=4, bottleneck=8, start=start) for start in cae.STARTS
+    }
+    for model in untrained.values():
+        model.get_layer("last").kernel.assign(tf.zeros_like(model.get_layer("last").kernel))
+    restored = {start: np.asarray(model(x)) for start, model in untrained.items()}
+    kept = x > 0
+    for start in ("identity", "neighbours"):
+        np.testing.assert_allclose(restored[start][kept], x[kept], atol=1e-5)
+    np.testing.assert_allclose(restored["identity"][~kept], cae.PURE, atol=1e-5)
+    for rows, columns, colour in ((slice(0, 5), slice(1, 6), 0), (slice(3, 8), slice(3, 8), 1)):
+        around = x[:, rows, columns, colour].reshape(2, -1)
+        row, column = rows.start + 2, columns.start + 2
+        expected = [image[image > 0].mean() for image in around]
+        np.testing.assert_allclose(restored["neighbours"][:, row, column, colour], expected, rtol=1e-4)
+    with pytest.raises(InputError, match="start is 'noise', expected one of threshold"):
+        cae.extrapolator((8, 8, 3), start="noise")
+
+
+@pytest.mark.parametrize("start", cae.STARTS)
+def test_an_extrapolator_is_read_as_it_was_saved(start, tmp_path):
+    model = cae.extrapolator((8, 8, 3), channels=4, bottleneck=8, start=start)
+    model.save(tmp_path / "extrapolator.keras")
+    again = keras.models.load_model(tmp_path / "extrapolator.keras")
+    x = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_an_image_without_any_pixel_left_stays_finite():
+    model = cae.extrapolator((8, 8, 3), channels=4, bottleneck=8, start="neighbours")
+    x = tf.zeros((1, 8, 8, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        restored = model(x)
+    assert np.isfinite(restored).all()
+    assert np.isfinite(tape.gradient(restored, x)).all()
+
+
 def test_dropout_makes_passes_differ_in_training_only():
     model = cae.extrapolator((8, 8, 1), channels=4, bottleneck=16)
     x = tf.fill((1, 8, 8, 1), 0.5)

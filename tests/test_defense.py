@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pssr_keras import PSSR, PixelSurgery, attacks
+from pssr_keras import PSSR, InputError, PixelSurgery, attacks, evaluation
 
 
 @pytest.fixture
@@ -59,6 +59,12 @@ def test_the_clean_image_cannot_reach_the_extrapolator(pssr, toy_images):
 
 def test_stages_take_numpy_arrays_as_well(pssr, toy_images):
     np.testing.assert_array_equal(pssr.purify(toy_images.x), pssr.purify(tf.constant(toy_images.x)))
+
+
+def test_an_empty_batch_is_refused_in_words(pssr, toy_images):
+    for judge in (pssr, pssr.purify, lambda x: evaluation.correct(pssr, x, toy_images.y[:0])):
+        with pytest.raises(InputError, match="there are no images in a batch of shape"):
+            judge(toy_images.x[:0])
 
 
 def test_predict_agrees_with_call(pssr, toy_images):

@@ -72,6 +72,7 @@ BANDS = data.DataSet(
         cae=CAESettings(
             extrapolator_channels=4,
             extrapolator_bottleneck=8,
+            extrapolator_start="threshold",
             dropout=0.1,
             pixel_reduction="sum",
             benign_share=0.5,

@@ -194,6 +194,7 @@ def test_bad_steps_are_refused(fields):
 
 BAD = {
     "NaN": lambda x, y: (np.where(x == x.max(), np.nan, x).astype(np.float32), y),
+    "there are no images": lambda x, y: (x[:0], y[:0]),
     "range from": lambda x, y: (x * 255, y),
     "uint8, expected float32": lambda x, y: ((x * 255).astype(np.uint8), y),
     "channels are first": lambda x, y: (x.transpose(0, 3, 1, 2), y),

@@ -7,14 +7,14 @@ a line in `CLASSIFIERS`.
 """
 
 from ..inputs import InputError
-from .densenet121 import densenet121
+from .densenet121 import densenet121, densenet121_strided
 from .lenet5 import ConvReLUMaxPool2D, lenet5, relu_of_largest_phase
 from .perceptron import multilayer_perceptron
 from .resnet18 import resnet18
 
 __all__ = [
-    "CLASSIFIERS", "ConvReLUMaxPool2D", "check_name", "create", "densenet121", "lenet5",
-    "multilayer_perceptron", "relu_of_largest_phase", "resnet18",
+    "CLASSIFIERS", "ConvReLUMaxPool2D", "check_name", "create", "densenet121", "densenet121_strided",
+    "lenet5", "multilayer_perceptron", "relu_of_largest_phase", "resnet18",
 ]  # fmt: skip
 
 CLASSIFIERS = {
@@ -22,6 +22,7 @@ CLASSIFIERS = {
     "multilayer_perceptron": multilayer_perceptron,
     "resnet18": resnet18,
     "densenet121": densenet121,
+    "densenet121_strided": densenet121_strided,
 }
 
 

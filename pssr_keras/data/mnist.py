@@ -69,6 +69,7 @@ EXPERIMENT = Experiment(
     cae=CAESettings(
         extrapolator_channels=32,  # ours, because the paper is silent
         extrapolator_bottleneck=256,  # ours, because the paper is silent
+        extrapolator_start="threshold",  # ours, because digits stand on a blank background
         dropout=0.2,  # ours, because the paper is silent on the rate
         pixel_reduction="sum",  # paper, eq. 9 to the letter; with "mean" E draws patterns, not digits
         benign_share=0.5,  # ours, because benign images, with no noise to lean on, are learned last

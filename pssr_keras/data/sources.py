@@ -37,6 +37,19 @@ def leftovers(name, folder):
     return sorted((folder / name).glob("*incomplete*")) if (folder / name).is_dir() else []
 
 
+def check_folder(name, folder):
+    """Refuse a folder that is one data set's own, where the folder of all of them is expected.
+
+    Raises:
+        InputError: if it is.
+    """
+    if (folder / "dataset_info.json").is_file() or any(folder.glob("[0-9]*/dataset_info.json")):
+        raise InputError(
+            f"{folder} is the folder of one data set, expected the one that holds a folder {name}: name it "
+            "with --data-dir"
+        )
+
+
 def _repair(version):
     """What to do about a damaged or half-prepared folder."""
     return f"delete {version} and run again with a network, or name another folder with --data-dir"
@@ -46,9 +59,10 @@ def prepared(entry, folder):
     """Whether the data set is there in full, as far as its own description tells.
 
     Raises:
-        InputError: if it is there in part.
+        InputError: if it is there in part, or if another one is there, or if the folder is that of one.
     """
     name = entry.name
+    check_folder(name, folder)
     versions = [path for path in _versions(name, folder) if "incomplete" not in path.name]
     if not versions:
         return False
@@ -57,6 +71,8 @@ def prepared(entry, folder):
     if not (version / "dataset_info.json").is_file():
         raise InputError(f"{version} is a half-prepared {name}: {advice}")
     builder = _builder(version)
+    if builder.info.name != name:
+        raise InputError(f"{version} holds {builder.info.name}, expected {name}: {advice}")
     for split in ("train", "test"):
         expected = entry.count(split)
         found = builder.info.splits[split].num_examples if split in builder.info.splits else 0

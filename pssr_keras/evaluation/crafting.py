@@ -11,7 +11,7 @@ import numpy as np
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import compiled_logits
 from ..attacks.survivors import SurvivorAttack
-from ..inputs import InputError, check_logits
+from ..inputs import InputError, check_logits, check_some
 from ..progress import Progress
 from . import cache as caching
 from .provenance import identity, versions
@@ -43,8 +43,9 @@ def logits_of(model, x, batch_size=500, fixed_size=False):
         batch_size, fixed_size: see `craft`.
 
     Raises:
-        InputError: if the model returns NaN, infinite values or probabilities.
+        InputError: if there are no images, or the model returns NaN, infinite values or probabilities.
     """
+    check_some(x)
     batch_size = size_of_batches(len(x), batch_size, fixed_size)
     logits = compiled_logits(model)
     parts = [

@@ -10,7 +10,7 @@ import numpy as np
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import distances
 from .crafting import correct, craft, run_autoattack, with_labels
-from .provenance import identity, text_of_indices, versions, weights_hash
+from .provenance import identity, images_hash, text_of_indices, versions, weights_hash
 from .statistics import measurement, text_of, worst_case
 
 OBLIVIOUS = "oblivious: crafted on the classifier alone"
@@ -89,6 +89,7 @@ def evaluate(
         "data": images.source,
         "n": len(images),
         "indices": text_of_indices(images.indices),
+        "images_sha256": images_hash(images),
         "threat_model": threat_model,
         "labels": labels,
         "attacks": described,

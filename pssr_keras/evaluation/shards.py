@@ -23,7 +23,8 @@ from .provenance import images_hash, indices_of, text_of_indices
 from .statistics import flags_of, measurement
 
 OF_IMAGES = ("distance", "distances", "robust_when_crafted", records.EVERY_DISTANCE)  # of an attack's entry
-OF_SHARDS = ("n", "indices", "attacks", "cells", "checks", "shard")  # all other entries of a record agree
+# All other entries of the records of one evaluation agree.
+OF_SHARDS = ("n", "indices", "images_sha256", "attacks", "cells", "checks", "shard")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +219,13 @@ def joined(ordered):
     }
     if any(records.WORST_CASE in columns for columns in first["cells"].values()):
         cells = records.with_worst_case(cells, attacks)
-    changed = {"n": whole["n"], "indices": whole["indices"], "attacks": attacks, "cells": cells}
+    changed = {
+        "n": whole["n"],
+        "indices": whole["indices"],
+        "images_sha256": whole["images"],
+        "attacks": attacks,
+        "cells": cells,
+    }
     return {name: changed.get(name, value) for name, value in first.items() if name != "shard"}
 
 

@@ -88,7 +88,11 @@ def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
     """The untrained E of an experiment, and the CAE that trains it, or on several devices a copy of it."""
     numbers = experiment.cae
     extrapolator = cae.extrapolator(
-        input_shape, numbers.extrapolator_channels, numbers.extrapolator_bottleneck, numbers.dropout
+        input_shape,
+        numbers.extrapolator_channels,
+        numbers.extrapolator_bottleneck,
+        numbers.dropout,
+        numbers.extrapolator_start,
     )
     discriminator = cae.discriminator(input_shape)
     parts = [devices.mirrored(part, numbers.passes) for part in (extrapolator, discriminator, classifier)]
