@@ -135,7 +135,6 @@ def whole_defense(folder):
     return {"name": reading, "n": record["n"], **numbers, "cells": cells}
 
 
-TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 NETWORKS = {"lenet5": "LeNet5", "resnet18": "ResNet18", "densenet121_strided": "DenseNet121"}
 MARGIN = 1.96 * 0.5  # of a 95% interval at accuracy 1/2, times the root of n
 
@@ -148,7 +147,7 @@ def markdown(record):
     eps = record["attacks"]["pgd"]["eps"]
     option = "" if dataset == "mnist" else f" --pretrained {dataset}"
     lines = [
-        f"# Readings of pixel surgery on {TITLES[dataset]}",
+        f"# Readings of pixel surgery on {data.DATASETS[dataset]}",
         "",
         f"Accuracy in % of the shipped {NETWORKS[record.get('architecture', 'lenet5')]}, "
         f"n = {record['n']:,}, data: {record['data']}; alpha {record['alpha']},",

@@ -215,7 +215,7 @@ def test_a_damaged_data_set_is_an_error_not_less_data(damage, offline, copy):
 def test_the_folder_of_another_data_set_is_refused(offline, copy):
     with pytest.raises(InputError, match=r"3\.0\.1 is the folder of one data set.*holds a folder mnist"):
         data.load("mnist", "train", data_dir=version(copy))
-    with pytest.raises(InputError, match="mnist is the folder of one data set.*--data-dir"):
+    with pytest.raises(InputError, match=r"mnist is the folder of one data set.*--data-dir"):
         data.load("cifar10", "train", data_dir=copy / "mnist")
     (copy / "mnist").rename(copy / "cifar10")
     with pytest.raises(InputError, match="holds mnist, expected cifar10: delete"):

@@ -14,6 +14,8 @@ from .dataset import DataSet
 
 SHAPE, CLASSES = (32, 32, 3), 10
 
+CLASS_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
+
 EXPERIMENT = Experiment(
     dataset="cifar10",
     preset="cpu",
@@ -84,6 +86,8 @@ PRESETS = {
 
 CIFAR10 = DataSet(
     name="cifar10",
+    title="CIFAR-10",
+    class_names=tuple(CLASS_NAMES.split()),
     shape=SHAPE,
     classes=CLASSES,
     train=50_000,

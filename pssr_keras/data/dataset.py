@@ -33,6 +33,8 @@ class DataSet:
 
     Attributes:
         name: in tensorflow-datasets and on the command line.
+        title: as people write it; the name if empty.
+        class_names: of the classes, in order; their numbers if empty.
         shape: (H, W, C) of an image.
         classes: number of classes.
         train, test: number of images of each split.
@@ -68,6 +70,15 @@ class DataSet:
     missing_rows: tuple[str, ...] = ()
     other_architecture: str | None = None
     cw_budget: float | None = None
+    title: str = ""
+    class_names: tuple[str, ...] = ()
+
+    def __str__(self):
+        return self.title or self.name
+
+    def name_of(self, label):
+        """The name of a class in words, or its number."""
+        return self.class_names[label] if self.class_names else str(label)
 
     def count(self, split):
         """Number of images of a split."""

@@ -157,6 +157,7 @@ REPRODUCTIONS = {
 
 MNIST = DataSet(
     name="mnist",
+    title="MNIST",
     shape=(28, 28, 1),
     classes=10,
     train=60_000,
