@@ -33,7 +33,7 @@ def load_pretrained(name):
     """The shipped PSSR for a data set, with its classifier.
 
     Args:
-        name: "mnist".
+        name: "mnist", "cifar10" or another of `names()`.
 
     Returns:
         `defense.PSSR`.
@@ -49,8 +49,13 @@ def load_pretrained(name):
     return load_model(path)
 
 
-def publish(run_folder, name, folder=FOLDER):
+def publish(run_folder, name=None, folder=FOLDER):
     """Copy the defense of a finished run to the shipped weights, and write its model card.
+
+    Args:
+        run_folder: of scripts/train.py.
+        name: of the shipped weights; that of the data set if None.
+        folder: of the shipped weights.
 
     Raises:
         InputError: if the run is not finished.
@@ -61,7 +66,9 @@ def publish(run_folder, name, folder=FOLDER):
         raise InputError(f"{run_folder} holds no finished run: run scripts/train.py --out {run_folder} first")
     record = read_json(finished)
     folder.mkdir(exist_ok=True)
-    defense = record.get("configuration", {}).get("defense", "pssr")  # older records know no other
+    configuration = record["configuration"]
+    name = name or configuration["dataset"]
+    defense = configuration.get("defense", "pssr")  # older records know no other
     shutil.copyfile(run_folder / f"{defense}.keras", folder / f"{name}.keras")
     for cells in record["cells"].values():
         for cell in cells.values():

@@ -15,7 +15,7 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", help="folder of a finished run of scripts/train.py")
-    parser.add_argument("--name", default="mnist", help="name of the shipped weights; mnist by default")
+    parser.add_argument("--name", help="name of the shipped weights; that of the data set by default")
     arguments = parser.parse_args(argv)
     return command_line.run(pretrained.publish, arguments.run, arguments.name)
 
