@@ -10,7 +10,7 @@ import json
 import pathlib
 import sys
 
-from pssr_keras import checks, command_line, data, evaluation, pretrained, reproduction
+from pssr_keras import checks, command_line, config, data, evaluation, pretrained, reproduction
 from pssr_keras.report import percent
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -32,13 +32,18 @@ def shipped(card, paper):
     lines += [
         "",
         f"Shipped weights, n = {card['n']:,}, data: {card['data']}, seed {card['seed']}; Wilson 95%",
-        f"intervals in brackets. Threat model {card['threat_model']}. eps {pgd['eps']:g} (Linf);",
-        f"PGD {pgd['steps']} steps of {pgd['step_size']:.2g} from a random start, last iterate; BIM and MIM "
-        f"{bim['steps']} steps of {bim['step_size']:.2g}.",
+        f"intervals in brackets. Threat model {card['threat_model']}. eps {pixels(pgd['eps'])} (Linf);",
+        f"PGD {pgd['steps']} steps of {pixels(pgd['step_size'])} from a random start, last iterate; BIM and MIM "
+        f"{bim['steps']} steps of {pixels(bim['step_size'])}.",
         "`+PS` and `+CAE` are the shipped PSSR with one stage left out, not trained anew without it.",
         f"PSSR more accurate than on benign images: under {leaking}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def pixels(number):
+    """A number of pixel units as people write it: 0.3, or 8/255 where pixels are counted in 255ths."""
+    return f"{number:.2g}" if number >= 0.05 or 100 * number % 1 < 1e-6 else f"{255 * number:.3g}/255"
 
 
 def stronger(table_1, table_2, table_3, paper):
@@ -128,8 +133,12 @@ def read(*names):
 
 def updated(readme):
     """The text of the README with the tables as the records have them."""
+    for name in pretrained.names():
+        card = pretrained.model_card(name)
+        dataset = config.read(card["configuration"])["dataset"]
+        title = "table of the shipped weights" + ("" if name == "mnist" else f", {name}")
+        readme = between(readme, title, shipped(card, read("paper.json")[dataset]))
     paper = read("paper.json")["mnist"]
-    readme = between(readme, "table of the shipped weights", shipped(pretrained.model_card("mnist"), paper))
     records = [read("mnist", f"{name}.json") for name in ("table_1", "table_2", "table_3")]
     return between(readme, "table of stronger attackers", stronger(*records, paper))
 
