@@ -33,8 +33,8 @@ def shipped(card, paper):
         "",
         f"Shipped weights, n = {card['n']:,}, data: {card['data']}, seed {card['seed']}; Wilson 95%",
         f"intervals in brackets. Threat model {card['threat_model']}. eps {pixels(pgd['eps'])} (Linf);",
-        f"PGD {pgd['steps']} steps of {pixels(pgd['step_size'])} from a random start, last iterate; BIM and MIM "
-        f"{bim['steps']} steps of {pixels(bim['step_size'])}.",
+        f"PGD {pgd['steps']} steps of {pixels(pgd['step_size'])} from a random start, last iterate; "
+        f"BIM and MIM {bim['steps']} steps of {pixels(bim['step_size'])}.",
         "`+PS` and `+CAE` are the shipped PSSR with one stage left out, not trained anew without it.",
         f"PSSR more accurate than on benign images: under {leaking}.",
     ]
