@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from pssr_keras import checks, classifiers, config, data, evaluation, pretrained
+from pssr_keras import PSSR, checks, classifiers, config, data, evaluation, pretrained, surgery
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -289,10 +290,35 @@ def test_the_readme_says_what_the_records_say():
     assert script("update_readme").updated(readme) == readme
 
 
-def test_the_table_of_readings_is_that_of_its_record():
-    folder = SCRIPTS.parent / "results" / "mnist"
-    record = json.loads((folder / "surgery_readings.json").read_text())
-    assert script("surgery_readings").markdown(record) == (folder / "surgery_readings.md").read_text()
+RECORDS_OF_READINGS = sorted((SCRIPTS.parent / "results").glob("*/surgery_readings.json"))
+
+
+@pytest.mark.parametrize("path", RECORDS_OF_READINGS, ids=lambda path: path.parent.name)
+def test_the_table_of_readings_is_that_of_its_record(path):
+    text = script("surgery_readings").markdown(json.loads(path.read_text()))
+    assert text == path.with_suffix(".md").read_text()
+
+
+def test_every_reading_of_the_surgery_is_judged():
+    """Images of one channel have no reading of channels."""
+    readings_of = script("surgery_readings").readings_of
+    assert list(readings_of(1)) == [f"{a}, {b}" for a in surgery.SCORES for b in surgery.THRESHOLDS]
+    assert len(readings_of(3)) == 3 * len(readings_of(1))
+    assert readings_of(3)["signed, each, dataset"] == surgery.PixelSurgery(
+        score="signed", channels="each", threshold="dataset"
+    )
+
+
+def test_figure_8_shows_each_stage_and_marks_wrong_answers(toy_classifier, toy_extrapolator, toy_images):
+    pssr = PSSR(toy_classifier, surgery.PixelSurgery(), toy_extrapolator)
+    images = toy_images.take(slice(0, 6))
+    entry = dataclasses.replace(data.MNIST, class_names=("low", "middle", "high"))
+    rows, texts = script("figure_8").stages(pssr, images, 1 - images.x, entry)
+    assert list(rows) == ["$x$", "$x^{adv}$", "$M_t$", "$x_t^{adv}$", "$E(x_t^{adv})$", "$E(x_t)$"]
+    np.testing.assert_array_equal(rows["$x_t^{adv}$"], (1 - images.x) * rows["$M_t$"])
+    answers = np.asarray(toy_classifier(images.x)).argmax(axis=1)
+    assert [text.removesuffix(" !") for text in texts["$x$"]] == [entry.name_of(k) for k in answers]
+    assert [text.endswith(" !") for text in texts["$x$"]] == list(answers != images.y)
 
 
 def test_shards_are_merged_by_script_into_the_record_of_one_process(tmp_path, capsys, monkeypatch):
