@@ -1,4 +1,4 @@
-"""What the scripts share: how they end, and what they print."""
+"""What commands and scripts share: how they end, and what they print."""
 
 import os
 import pathlib

@@ -220,3 +220,18 @@ def test_the_configuration_of_an_older_record_is_read():
 def test_impossible_experiments_are_refused(change):
     with pytest.raises(InputError, match=f"{next(iter(change))} is"):
         config.experiment("mnist", "cpu", **change)
+
+
+def test_one_version_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == version
+    assert citation["cff-version"] == "1.2.0"
+    paper = citation["preferred-citation"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert paper["title"] in readme
+    for author in paper["authors"]:
+        assert f"{author['given-names']} {author['family-names']}" in readme
+    assert re.search(
+        rf"^## (\[Unreleased\]: )?\[?{re.escape(version)}", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )

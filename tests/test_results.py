@@ -1,7 +1,8 @@
 import json
 import pathlib
+import runpy
 
-from pssr_keras import evaluation, pretrained, report
+from pssr_keras import evaluation, model_cards, pretrained, report
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
@@ -44,3 +45,26 @@ def test_the_adaptive_record_condemns_the_oblivious_attacker():
     }
     assert {"classifier", "identity"} <= failed
     assert "frozen_mask" not in failed
+
+
+def test_the_cards_in_words_are_those_of_their_records():
+    script = runpy.run_path(str(RESULTS.parent / "scripts" / "model_cards.py"))
+    texts = script["texts"]()
+    assert {path.stem for path in texts} == set(pretrained.names())
+    assert set(texts) == set((RESULTS.parent / "docs" / "models").glob("*.md"))
+    for path, text in texts.items():
+        assert path.read_text() == text
+
+
+def test_a_card_warns_with_the_record_of_its_own_weights_alone():
+    card = pretrained.model_card("mnist")
+    record = report.read_records(RESULTS / "mnist")["table_3"]
+    assert "## Warning: in the worst case nothing stands" in model_cards.markdown(card, record)
+    assert "0.0%** (0.0 to 0.4)" in model_cards.markdown(card, record)
+    (part,) = record["parts"]
+    cell = part["cells"]["PSSR"][evaluation.WORST_CASE] | {"accuracy": 0.5, "interval_95": [0.4, 0.6]}
+    held = record | {"parts": [part | {"cells": {"PSSR": {evaluation.WORST_CASE: cell}}}]}
+    assert "## Warning: in the worst case 50.0% stand" in model_cards.markdown(card, held)
+    others = record | {"parts": [part | {"weights": {"PSSR": "of another model"}}]}
+    for found in (others, None):
+        assert "## Warning: nobody has measured the worst case" in model_cards.markdown(card, found)

@@ -1,0 +1,218 @@
+"""Evaluate the shipped weights, or a run of pssr-train, under attack.
+
+    pssr-evaluate --attacks fgsm pgd --n 1000
+    pssr-evaluate --attacks autoattack cw --n 1000 --out strong.json
+    pssr-evaluate --threat-model adaptive --surrogate identity frozen_mask --n 100 --checks
+    pssr-evaluate --threat-model transfer --substitute runs/other/classifier.keras
+    pssr-evaluate --attacks autoattack --shard 2/8 --out part-2.json
+    pssr-evaluate --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
+
+Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default;
+a weak attacker); transfer: whoever knows a substitute of it; adaptive: whoever knows the whole PSSR.
+--checks looks for signs that the attacks failed. With --cache, what was crafted once is kept, and an
+interrupted evaluation goes on where it stopped.
+
+--shard 2/8 evaluates the second of eight parts of the images, on any machine; with --checks, the first one
+runs the checks. scripts/merge.py makes one record of all parts, see docs/scaling.md.
+
+--images evaluates on your own images: an .npz file of `images` (N, H, W, C), float32 in [0, 1], and
+integer `labels` (N,).
+"""
+
+import argparse
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+
+from .. import attacks, command_line, config, data, evaluation, files, inputs, pretrained, training
+from ..attacks import adaptive
+from ..evaluation import cache, checks, shards
+
+
+def evaluate(arguments):
+    if arguments.out:
+        command_line.check_out(arguments.out, arguments.overwrite)
+    shard = shards.parse(arguments.shard) if arguments.shard else None
+    if shard and not arguments.out:
+        raise inputs.InputError("--shard needs --out, a file for scripts/merge.py")
+    if arguments.run:
+        folder = pathlib.Path(arguments.run)
+        if not (folder / "config.json").is_file():
+            raise inputs.InputError(f"{folder} holds no trained PSSR: run pssr-train --out {folder} first")
+        configuration = files.read_json(folder / "config.json")
+        settings = training.readable(folder / "config.json")
+        finished = folder / f"{settings['defense']}.keras"
+        if not finished.is_file():
+            raise inputs.InputError(
+                f"{folder} holds no trained PSSR yet: the command that began it goes on there"
+            )
+        pssr = files.load_model(finished)
+        weights = str(folder)
+    else:
+        configuration = pretrained.model_card(arguments.pretrained)["configuration"]
+        settings = config.read(configuration)
+        pssr = pretrained.load_pretrained(arguments.pretrained)
+        weights = f"shipped {arguments.pretrained}"
+
+    inputs.check_seed(arguments.seed)
+    eps = settings["attack.eps"] if arguments.eps is None else arguments.eps
+    is_adaptive = arguments.threat_model == "adaptive"
+    names = arguments.attacks or (config.ADAPTIVE_ATTACKS if is_adaptive else settings["attack.evaluation"])
+    suite = [attacks.parse(name, eps) for name in names]
+    check_suite(suite)
+    crafted_on = attacked_models(arguments, pssr)
+    if arguments.cache:
+        cache.check_folder(arguments.cache)
+    if arguments.batch_size < 1:
+        raise inputs.InputError(f"batch size is {arguments.batch_size}, expected at least 1")
+    if arguments.images:
+        images = own_images(arguments.images, pssr)
+    else:
+        images = data.load(settings["dataset"], "test", arguments.source, arguments.data_dir)
+        bundled = data.DATASETS[settings["dataset"]].bundled
+        if (
+            images.source.startswith("bundled")
+            and bundled.training_pixels is not None
+            and settings["data.source"] == "tfds"
+            and not settings["data.exclude_bundled"]
+        ):
+            raise inputs.InputError(
+                f"{weights} was trained on the bundled images too: evaluate it with --source tfds"
+            )
+    images = training.first(images, arguments.n, "test")
+
+    if shard and (advice := shards.advice(shard, len(images), arguments.batch_size)):
+        print(advice)
+    evaluated = functools.partial(shards.evaluate, shard) if shard else evaluation.evaluate
+    record = evaluated(
+        crafted_on if is_adaptive else next(iter(crafted_on.values())),
+        {"PSSR": pssr} if is_adaptive else training.stages(pssr),
+        images,
+        suite,
+        queried={"PSSR": pssr} if is_adaptive else None,
+        threat_model=THREAT_MODELS[arguments.threat_model],
+        seed=arguments.seed,
+        batch_size=arguments.batch_size,
+        progress=True,
+        cache=arguments.cache,
+    )
+    record = {"weights_from": weights, "configuration": configuration, **record}
+    if arguments.substitute:
+        record["substitute"] = str(arguments.substitute)
+    if arguments.checks and shard and shard.number > 1:
+        print(f"\nshard {shard}: the checks are run with shard 1/{shard.count}, on the first images of all")
+    elif arguments.checks:
+        record["checks"] = {}
+        few = images.take(slice(0, config.CHECKED_IMAGES))
+        for name, model in crafted_on.items():
+            print(f"\nchecks of attacks crafted on the {name}, {len(few)} images")
+            findings = checks.run(pssr, few, eps, model, arguments.seed, progress=True)
+            print(f"\n{checks.text(findings)}")
+            record["checks"][name] = [dataclasses.asdict(finding) for finding in findings]
+    print(f"\n{f'shard {shard} of {len(images):,} images: ' if shard else ''}{evaluation.table(record)}")
+    for line in evaluation.remarks(record):
+        print(line)
+    if arguments.out:
+        files.write_json(pathlib.Path(arguments.out), record)
+
+
+THREAT_MODELS = {
+    "oblivious": evaluation.OBLIVIOUS,
+    "transfer": evaluation.TRANSFER,
+    "adaptive": evaluation.ADAPTIVE,
+}
+
+
+def check_suite(suite):
+    """Refuse two attacks of one name, whose columns would be mixed up."""
+    names = [attack.name for attack in suite]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise inputs.InputError(f"--attacks names {min(twice)} twice: evaluate the second one on its own")
+
+
+def attacked_models(arguments, pssr):
+    """What the threat model lets the attacker differentiate: {name: model}."""
+    if arguments.surrogate and arguments.threat_model != "adaptive":
+        raise inputs.InputError("--surrogate belongs to --threat-model adaptive")
+    if bool(arguments.substitute) != (arguments.threat_model == "transfer"):
+        raise inputs.InputError("--threat-model transfer and --substitute belong together: give both")
+    if arguments.threat_model == "adaptive":
+        surrogates = adaptive.surrogates(pssr)
+        for name in arguments.surrogate or ():
+            if name not in surrogates:
+                known = ", ".join(surrogates)
+                raise inputs.InputError(f"unknown surrogate {name!r}, expected one of {known}")
+        names = arguments.surrogate or surrogates
+        return {"classifier": pssr.classifier, **{name: surrogates[name] for name in names}}
+    if arguments.threat_model == "transfer":
+        path = pathlib.Path(arguments.substitute)
+        substitute = files.load_model(path / "classifier.keras" if path.is_dir() else path)
+        if (
+            substitute.input_shape != pssr.input_shape
+            or substitute.output_shape[-1:] != (pssr.classifier.output_shape[-1:])
+        ):
+            raise inputs.InputError(
+                f"{path} takes {substitute.input_shape} and returns {substitute.output_shape}, expected a "
+                f"classifier like that of the PSSR: {pssr.input_shape} and {pssr.classifier.output_shape}"
+            )
+        if evaluation.weights_hash(substitute) == evaluation.weights_hash(pssr.classifier):
+            raise inputs.InputError(f"{path} is the PSSR's own classifier, expected another one")
+        return {"substitute": substitute}
+    return {"classifier": pssr.classifier}
+
+
+def own_images(file, pssr):
+    """Labelled images of an .npz file, checked against what the model takes."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            x, y = arrays["images"], arrays["labels"]
+    except (OSError, ValueError, KeyError) as error:
+        raise inputs.InputError(f"{file} is no .npz file with `images` and `labels` ({error})") from error
+    classes = pssr.classifier.output_shape[-1]
+    x = inputs.check_images(x, pssr.input_shape[1:])
+    y = inputs.check_labels(y, len(x), classes)
+    return data.Images(x, y, classes, f"images of {file}", np.arange(len(x)))
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--run", metavar="DIR", help="a run folder of pssr-train, instead of the shipped weights")
+    add("--pretrained", default="mnist", metavar="NAME", help="shipped weights; mnist by default")
+    add(
+        "--attacks",
+        nargs="+",
+        metavar="NAME",
+        help=f"{', '.join(attacks.REGISTRY)}; with fields as in pgd:steps=100,restarts=5,best=true; "
+        "cw has an L2 budget of its own, as in cw:eps=2, or none",
+    )
+    add("--eps", help="attack budget (Linf), such as 0.3 or 8/255; that of the training by default")
+    add("--threat-model", choices=list(THREAT_MODELS), default="oblivious")
+    add(
+        "--surrogate",
+        nargs="+",
+        metavar="NAME",
+        help=f"for adaptive: {', '.join(adaptive.SURROGATES)}; all by default",
+    )
+    add("--substitute", metavar="FILE", help="for transfer: a classifier (.keras), or a run folder")
+    add("--checks", action="store_true", help="look for signs that the attacks failed")
+    add("--cache", metavar="DIR", help="keep adversarial images here, and read them from here")
+    add("--n", type=int, help="the first n images of the test split; all by default")
+    add("--batch-size", type=int, default=500)
+    add("--seed", type=int, default=0)
+    add(
+        "--shard",
+        metavar="I/N",
+        help="evaluate the I-th of N parts of the images, such as 2/8; scripts/merge.py merges the records",
+    )
+    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
+    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    add("--images", metavar="FILE", help="your own images and labels, an .npz file")
+    add("--out", metavar="FILE", help="write the record to this JSON file")
+    add("--overwrite", action="store_true", help="replace the file of --out")
+    return command_line.run(evaluate, parser.parse_args(argv))

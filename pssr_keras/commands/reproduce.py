@@ -1,0 +1,52 @@
+"""Make the paper's tables anew: models, attacks, records, tables, figures, by one command.
+
+    pssr-reproduce --dataset mnist --preset smoke   # minutes: does it work here?
+    pssr-reproduce --dataset mnist                  # preset cpu, hours
+    pssr-reproduce --dataset mnist --shipped        # with the shipped PSSR: an hour less
+    pssr-reproduce --dataset mnist --tables figure_1 figure_7
+
+Everything goes into one folder, and what is finished is read, not repeated: interrupt it when you like, and
+the same command goes on. The tables are in report/tables.md of that folder; scripts/report.py publishes
+them in results/.
+"""
+
+import argparse
+import pathlib
+import time
+
+from .. import command_line, config, report, reproduction
+
+
+def reproduce(arguments):
+    name = f"reproduction-{arguments.dataset}-{arguments.preset}{'-shipped' if arguments.shipped else ''}"
+    folder = pathlib.Path(arguments.out or f"runs/{name}")
+    start = time.perf_counter()
+    print(f"folder of this study: {folder}", flush=True)
+    records = reproduction.run(
+        arguments.dataset,
+        arguments.preset,
+        folder,
+        arguments.source,
+        arguments.data_dir,
+        arguments.shipped,
+        arguments.tables,
+    )
+    paper = reproduction.published(arguments.dataset)
+    report.write(report.read_records(folder / "records"), folder / "report", paper)
+    minutes = (time.perf_counter() - start) / 60
+    print(f"\n{len(records)} tables in {minutes:.1f} minutes: {folder / 'report' / 'tables.md'}")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--dataset", required=True, metavar="NAME", help=", ".join(config.reproductions()))
+    add("--preset", default="cpu", metavar="NAME", help="smoke (minutes), cpu (the default), paper (days)")
+    add("--shipped", action="store_true", help="use the shipped classifier and PSSR instead of training them")
+    add("--tables", nargs="+", metavar="NAME", help=f"{', '.join(reproduction.TABLES)}; all by default")
+    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
+    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    add("--out", metavar="DIR", help="folder; runs/reproduction-DATASET-PRESET by default")
+    return command_line.run(reproduce, parser.parse_args(argv))
