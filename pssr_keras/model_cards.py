@@ -102,8 +102,8 @@ def worst_case(card, adaptive):
         f"An attacker who knows all of the defense leaves **{100 * cell['accuracy']:.1f}%** ({low:.1f} to "
         f"{high:.1f}) of the images right, in the worst case over all surrogates and attacks of "
         f"[Table 3](../../results/{folder}/tables.md#table-3-adaptive-attackers). n = {part['n']:,}, "
-        f"{evaluation.budgets(part)}, data: {part['data']}, seed {part['seed']}. Higher accuracies below "
-        "measure what their attackers did not know.",
+        f"{evaluation.budgets(part)}, data: {part['data']}, seed {part['seed']}. Higher accuracies on "
+        "this page measure what their attackers did not know.",
     ]
 
 
