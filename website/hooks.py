@@ -17,6 +17,8 @@ import sources
 from mkdocs import utils
 from mkdocs.structure.files import File
 
+from pssr_keras import data
+
 PAGES = {}  # {path in the repository: path on the site} of this build
 # What the plugin `offline` would fetch from the web when a page is read; the same file is in docs/assets.
 WEB_WORKER, OWN_WORKER = "https://unpkg.com/iframe-worker/shim", "assets/iframe-worker.js"
@@ -43,7 +45,11 @@ def filled_in(nav):
     if nav == "reference/*":
         return reference.navigation(PAGES)
     pages = [page for page in PAGES.values() if page.startswith(nav[:-1]) and page.endswith(".md")]
-    return sorted(pages, key=lambda page: (not page.endswith("/index.md"), page))
+    if nav == "results/*":
+        sets = {entry.title or name: f"results/{name}/" for name, entry in data.DATASETS.items()}
+        found = {title: [page for page in pages if page.startswith(folder)] for title, folder in sets.items()}
+        return [{title: sorted(inside)} for title, inside in found.items() if inside]
+    return sorted(pages, key=lambda page: (page.count("/"), not page.endswith("/index.md"), page))
 
 
 def on_files(files, config):

@@ -13,7 +13,7 @@ def markdown(path):
     for number, cell in enumerate(json.loads(path.read_text())["cells"]):
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(text)
+            parts.append(text.replace("<details>", '<details markdown="1">'))
         elif cell["cell_type"] == "code" and text:
             parts.append(fenced(text, "python"))
             for place, output in enumerate(cell["outputs"]):
