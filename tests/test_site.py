@@ -1,6 +1,7 @@
 """The site builds without a warning or a network, and every link and every resource of it is there."""
 
 import html.parser
+import importlib
 import importlib.util
 import pathlib
 import re
@@ -74,6 +75,45 @@ def target_of(link, page, site):
     # 404.html is shown at any address, so its links begin at the root.
     found = site / path.lstrip("/") if path.startswith("/") else page.parent / path
     return (found / "index.html" if found.is_dir() else found).resolve(), anchor
+
+
+@pytest.fixture
+def places(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "website")
+    return importlib.import_module("places")
+
+
+def slug(heading):
+    """The anchor that code hosts give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_every_link_of_the_repository_leads_somewhere(places):
+    """Without building the site: links between files, as a code host follows them."""
+    origins = ["README.md", *(path for path in places.pages() if path.endswith(".md"))]
+    followed = 0
+    for origin in origins:
+        for match, path, anchor in places.targets((ROOT / origin).read_text(), origin):
+            target = ROOT / path
+            assert target.exists(), f"{origin}: {match['target']}"
+            if anchor and target.suffix == ".md":
+                headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+                assert anchor in map(slug, headings), f"{origin}: {match['target']}"
+            followed += 1
+    assert followed > 80
+
+
+def test_links_become_those_of_the_site(places):
+    text = (
+        "[a](../pssr_keras/losses.py) [b](../pssr_keras/data) [c](scaling.md#x) [d](../results/paper.json) "
+        "[e](../scripts/merge.py) [f](https://elsewhere.org) [g](#here) `[h](../README.md)`\n"
+        "```\n[i](../README.md)\n```\n[`j`](../README.md)"
+    )
+    assert places.translated(text, "docs/a.md", "a.md", places.pages()) == (
+        "[a](reference/losses.md) [b](reference/data/index.md) [c](scaling.md#x) "
+        "[d](files/results/paper.json) [e](source/scripts/merge.py.md) [f](https://elsewhere.org) [g](#here) "
+        "`[h](../README.md)`\n```\n[i](../README.md)\n```\n[`j`](index.md)"
+    )
 
 
 def broken_links(site, pages):
