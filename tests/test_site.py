@@ -55,7 +55,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     before = processor_time()
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3000)
     assert built.returncode == 0, built.stdout + built.stderr
     assert processor_time() - before < 120
     return folder.resolve()
