@@ -45,11 +45,17 @@ def filled_in(nav):
     if nav == "reference/*":
         return reference.navigation(PAGES)
     pages = [page for page in PAGES.values() if page.startswith(nav[:-1]) and page.endswith(".md")]
-    if nav == "results/*":
-        sets = {entry.title or name: f"results/{name}/" for name, entry in data.DATASETS.items()}
-        found = {title: [page for page in pages if page.startswith(folder)] for title, folder in sets.items()}
-        return [{title: sorted(inside)} for title, inside in found.items() if inside]
-    return sorted(pages, key=lambda page: (page.count("/"), not page.endswith("/index.md"), page))
+    pages.sort(key=lambda page: (page.count("/"), not page.endswith("/index.md"), page))
+    return by_data_set(pages) if nav == "results/*" else pages
+
+
+def by_data_set(pages):
+    """The pages of results/, one group for each folder, under the title of its data set."""
+    groups = {}
+    for page in pages:
+        groups.setdefault(page.split("/")[1], []).append(page)
+    titles = {name: entry.title for name, entry in data.DATASETS.items() if entry.title}
+    return [{titles.get(folder, folder): inside} for folder, inside in groups.items()]
 
 
 def on_files(files, config):

@@ -4,6 +4,8 @@ import ast
 
 from places import PACKAGE, ROOT
 
+KINDS = ast.FunctionDef | ast.ClassDef
+
 
 def module_name(path):
     """The name of a module from its file in the repository."""
@@ -27,10 +29,9 @@ def page(path, known):
 
 
 def own_members(path):
-    """Public functions and classes that a file defines."""
-    kinds = ast.FunctionDef | ast.ClassDef
-    tree = ast.parse((ROOT / path).read_text())
-    return [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    """Public functions and classes that a file defines and describes."""
+    found = [node for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, KINDS)]
+    return [node.name for node in found if not node.name.startswith("_") and ast.get_docstring(node)]
 
 
 def summary(path):
@@ -39,7 +40,7 @@ def summary(path):
 
 
 def contents(path, known):
-    """A table of the modules of a room, with the first line of each."""
+    """A table of the modules of a room, with the first line of each and what it defines."""
     folder = path.removesuffix("__init__.py")
     rows = []
     for other in known:
@@ -47,8 +48,9 @@ def contents(path, known):
         rest = other.removeprefix(folder)
         if inside and (rest.count("/") == 0 or (rest.count("/") == 1 and rest.endswith("/__init__.py"))):
             short = rest.removesuffix("/__init__.py").removesuffix(".py")
-            rows.append(f"| [`{short}`]({rest}) | {summary(other)} |")
-    return ["## Modules", "", "| module | what for |", "|---|---|", *rows] if rows else []
+            defined = ", ".join(f"`{name}`" for name in own_members(other))
+            rows.append(f"| [`{short}`]({rest}) | {summary(other)} | {defined} |")
+    return ["## Modules", "", "| module | what for | defines |", "|---|---|---|", *rows] if rows else []
 
 
 def navigation(known):
