@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import html.parser
+import itertools
 import json
 import os
 import pathlib
@@ -66,11 +67,12 @@ def test_a_walk_ends_where_the_attack_does(through, attack, targets, toy_images)
 def test_another_budget_compiles_nothing_again(toy_pssr, toy_images):
     x, y = toy_images.x[0], toy_images.y[0]
     for eps, steps in ((0.1, 3), (0.2, 9)):
-        for name in ("fgsm", "bim", "mim", "pgd", "apgd-ce", "square"):
+        for name in walking.STEPS:
+            steps = steps if name in walking.CHOSEN else 20
             walking.walk(walking.attack_of(name, eps, steps), toy_pssr.classifier, x, y)
     assert walking._gradient(toy_pssr.classifier).experimental_get_tracing_count() == 1
     for name in ("apgd-ce", "square"):
-        attack = walking._without_budget(walking.attack_of(name, 0.3, 1))
+        attack = walking._without_budget(walking.attack_of(name, 0.3, 20))
         for program in walking._program(attack, toy_pssr.classifier):
             assert program.experimental_get_tracing_count() == 1
 
@@ -255,12 +257,28 @@ def test_what_is_shipped_for_a_data_set_answers_too(also_hardened, bundled_test)
         answering.answer(Question("mnist-hardened", bundled_test.x[0], surrogate="soft_mask", **fields))
 
 
-def test_every_preparation_is_a_question_that_can_be_answered():
-    first, *rest = answering.preparations("mnist")
-    first()
-    asked = [prepare.keywords for prepare in rest]
-    assert {"attack": "bim", "threats": (ADAPTIVE,), "surrogate": "identity"} in asked
-    rest[0]()
+def test_everything_that_can_be_asked_is_prepared(monkeypatch):
+    asked = []
+    monkeypatch.setattr(answering, "answer", asked.append)
+    monkeypatch.setattr(server, "most_steps", lambda name, surrogate=None: 40)
+    for prepare in server.preparations("mnist"):
+        prepare()
+    prepared = {(question.attack, question.steps, question.threats, question.surrogate) for question in asked}
+    assert ("bim", 2, answering.BOTH, "frozen_mask") in prepared
+    assert ("square", 120, answering.BOTH, "frozen_mask") in prepared
+    assert ("apgd-ce", 30, (OBLIVIOUS,), "frozen_mask") in prepared
+    for surrogate in adaptive.SURROGATES:
+        assert ("apgd-ce", 30, (ADAPTIVE,), surrogate) in prepared
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, 100), (0.03, 40), (9.0, 10)])
+def test_steps_are_no_more_than_a_visitor_waits_for(seconds, most, monkeypatch):
+    """A machine whose clock goes on by three steps' worth of seconds whenever it is read."""
+    times = itertools.count(0, 3 * seconds)
+    monkeypatch.setattr(choices.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(choices, "walk", lambda *arguments: None)
+    assert choices.most_steps.__wrapped__("mnist", "frozen_mask") == most
+    assert choices.most_of("apgd-ce", most) == min(30, most)
 
 
 @pytest.mark.parametrize(("eps", "usual", "highest"), [(0.3, "0.3", "0.5"), (8 / 255, "8/255", "32/255")])

@@ -24,7 +24,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is installed: apt-get install chromium")
 
-PATIENCE = 60_000  # milliseconds; a busy machine is slow
+PATIENCE = 120_000  # milliseconds; a busy machine is slow
 
 
 def files_under(*folders):

@@ -28,7 +28,7 @@ class Question:
         model: the shipped weights that are attacked, a name of `pretrained.names`.
         x: (H, W, C), float32 in [0, 1].
         label: the true class; None takes what the classifier says of x.
-        attack, eps, steps: see `walking.attack_of`.
+        attack, eps, steps: see `walking.attack_of`; steps are queries for Square.
         threats: `OBLIVIOUS`, `ADAPTIVE` or both.
         surrogate: a name of `adaptive.surrogates`, for the adaptive attacker; attacks without a gradient take
             the answers of the defense alone.
@@ -231,22 +231,3 @@ def _stages(defense):
 
 def _logits(model, images):
     return compiled_logits(model)(images).numpy()
-
-
-def preparations(name):
-    """What has to be compiled before shipped weights answer at once: functions, the most wanted first."""
-    entry, settings = dataset_of(name), shipped()[dataset_of(name).name][name]
-
-    def ask(**changes):
-        images = images_of(entry.name)
-        fields = {"label": int(images.y[0]), "eps": settings["attack.eps"], "steps": 2} | changes
-        answer(Question(name, images.x[0], **fields))
-
-    yield ask
-    known = surrogates_of(name)
-    for surrogate in known:
-        yield functools.partial(ask, attack="bim", threats=(ADAPTIVE,), surrogate=surrogate)
-    yield functools.partial(ask, attack="square")
-    yield functools.partial(ask, attack="apgd-ce", threats=(OBLIVIOUS,))
-    for surrogate in known:
-        yield functools.partial(ask, attack="apgd-ce", threats=(ADAPTIVE,), surrogate=surrogate)

@@ -18,16 +18,16 @@ from .answering import (
     title_of,
 )
 from .canvas import canvas
-from .choices import MOST_STEPS, budgets, rows_of
-from .walking import APGD_STEPS, SQUARE_QUERIES, STEPS
+from .choices import budgets, most_of, most_steps, rows_of
+from .walking import CHOSEN, STEPS
 
 ATTACKS = {
     "fgsm": "FGSM, one step",
     "bim": "BIM, steps from the image",
     "mim": "MIM, steps with momentum",
     "pgd": "PGD, steps from a random start",
-    "apgd-ce": f"APGD-CE, {APGD_STEPS} steps that adapt",
-    "square": f"Square, {SQUARE_QUERIES} queries, no gradient",
+    "apgd-ce": "APGD-CE, steps that adapt",
+    "square": "Square, queries, no gradient",
 }
 THREATS = {
     "both, side by side": BOTH,
@@ -46,17 +46,13 @@ def show():
         "look again. Attack it as somebody who does not know of it, and as somebody who does."
     )
     controls, results = st.columns([1, 3.2], gap="large")
-    try:
-        with controls:
-            question = ask()
-        with results:
-            if question is None:
-                st.info("Draw or upload an image to begin.")
-            else:
-                reply(question)
-    except InputError as error:
-        with results:
-            st.error(_plain(error), icon="🚫")
+    with controls:
+        question = ask()
+    with results:
+        if question is None:
+            st.info("Draw or upload an image to begin.")
+        else:
+            reply(question)
 
 
 def reply(question):
@@ -86,7 +82,11 @@ def ask():
         dataset = st.radio("Data set", list(known), format_func=title.get, horizontal=True)
     entry, models = data.DATASETS[dataset], known[dataset]
     _surrogates(next(iter(models)))  # the first visitor waits here
-    chosen = choose_image(entry)
+    try:
+        chosen = choose_image(entry)
+    except InputError as error:
+        st.error(_plain(error), icon="🚫")
+        chosen = None
     model = next(iter(models))
     if len(models) > 1:
         model = st.selectbox("Attacked defense", list(models), format_func=title_of)
@@ -104,14 +104,11 @@ def ask():
     )
     texts, usual = budgets(models[model]["attack.eps"])
     eps = st.select_slider("Budget eps, of a pixel from 0 to 1", texts, usual, key=f"eps of {dataset}")
-    steps = st.slider(
-        "Steps",
-        1,
-        MOST_STEPS,
-        STEPS[attack] or 1,
-        disabled=STEPS[attack] is None,
-        key=f"steps of {attack}",
-    )
+    through = names[0] if attack == "square" else surrogate  # where no gradient flows, all cost the same
+    most = most_of(attack, most_steps(model, through if ADAPTIVE in THREATS[threats] else None))
+    steps = min(STEPS[attack], most)
+    if attack in CHOSEN:
+        steps = st.slider("Steps", 1, most, steps, key=f"steps of {attack}, at most {most}")
     if chosen is None:
         return None
     x, label, index = chosen

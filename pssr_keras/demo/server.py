@@ -1,5 +1,6 @@
 """Serve the page, and compile in the background what visitors will ask for."""
 
+import functools
 import itertools
 import pathlib
 import socket
@@ -7,6 +8,8 @@ import threading
 
 from ..inputs import InputError
 from . import answering, pictures
+from .answering import ADAPTIVE, BOTH, Question
+from .choices import most_of, most_steps
 from .turns import Turns
 
 SCRIPT = pathlib.Path(__file__).parent / "script.py"
@@ -72,13 +75,44 @@ def warm_up():
     with TURNS.line() as place:
         place.wait()
         for name in names[:1]:
-            rest.append(answering.preparations(name))
+            rest.append(preparations(name))
             next(rest[0])()
     READY.set()
     for name in names[1:]:
         TURNS.idle()
-        rest.append(answering.preparations(name))
+        rest.append(preparations(name))
         next(rest[-1])()
     for prepare in itertools.chain(*rest):
         TURNS.idle()
         prepare()
+
+
+def preparations(name):
+    """What has to be compiled before shipped weights answer at once: functions, the most wanted first."""
+    settings = answering.shipped()[answering.dataset_of(name).name][name]
+
+    def ask(attack="bim", most=2, threats=BOTH, surrogate="frozen_mask"):
+        images = answering.images_of(answering.dataset_of(name).name)
+        if surrogate not in answering.surrogates_of(name):
+            surrogate = next(iter(answering.surrogates_of(name)))
+        answering.answer(
+            Question(
+                name,
+                images.x[0],
+                int(images.y[0]),
+                attack,
+                settings["attack.eps"],
+                most_of(attack, most),
+                threats,
+                surrogate,
+            )
+        )
+
+    yield ask
+    known = answering.surrogates_of(name)
+    for surrogate in known:
+        yield functools.partial(most_steps, name, surrogate)
+    yield functools.partial(ask, "square", most_steps(name, next(iter(known))))
+    yield functools.partial(ask, "apgd-ce", most_steps(name), (answering.OBLIVIOUS,))
+    for surrogate in known:
+        yield functools.partial(ask, "apgd-ce", most_steps(name, surrogate), (ADAPTIVE,), surrogate)

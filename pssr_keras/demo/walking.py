@@ -6,6 +6,7 @@ budget and its steps, so that a visitor who moves a slider waits for no compiler
 """
 
 import copy
+import dataclasses
 import functools
 
 import numpy as np
@@ -14,34 +15,33 @@ from cleverhans.tf2.utils import optimize_linear
 
 from .. import attacks
 from ..attacks import base
-from ..attacks.gradient import FGSM, MIM, IterativeAttack
+from ..attacks.gradient import FGSM, MIM
 from ..attacks.square import Square
 from ..attacks.survivors import SurvivorAttack
 from ..inputs import InputError
 
-# What a visitor may choose, and the steps at first: None where they are no choice.
+# What a visitor may choose, and its steps, or queries, at first.
 STEPS = {
-    "fgsm": None,  # one step, by its definition
+    "fgsm": 1,  # by its definition
     "bim": 10,  # as evaluated, see `attacks.gradient`
     "mim": 10,  # as evaluated, see `attacks.gradient`
     "pgd": 40,  # as evaluated, see `attacks.gradient`
-    "apgd-ce": None,  # its step size follows from the number of steps, so it is compiled for one
-    "square": None,  # queries, no steps
+    "apgd-ce": 30,  # ours, because more take longer than a visitor waits
+    "square": 300,  # ours, because more take longer than a visitor waits
 }
-APGD_STEPS = 30  # ours, because more take longer than a visitor waits
-SQUARE_QUERIES = 300  # ours, because more take longer than a visitor waits
+CHOSEN = ("bim", "mim", "pgd")  # whose steps are a choice; the programs of the last two are for one number
 
 
 def attack_of(name, eps, steps, best=False):
     """The attack a visitor chose.
 
-    An iterative attack takes steps of 2.5 eps / steps, or its own where that is more, so that few steps reach
+    BIM, MIM and PGD take steps of 2.5 eps / steps, or their own where that is more, so that few steps reach
     as far as many.
 
     Args:
         name: of `STEPS`.
         eps: the budget, as a number or as text such as "8/255".
-        steps: of BIM, MIM and PGD.
+        steps: queries, for Square; FGSM has one anyway.
         best: whether PGD keeps its best image, as one does who may ask what is attacked.
 
     Raises:
@@ -49,16 +49,13 @@ def attack_of(name, eps, steps, best=False):
     """
     if name not in STEPS:
         raise InputError(f"unknown attack {name!r}, expected one of {', '.join(STEPS)}")
-    if name == "apgd-ce":
-        return attacks.create(name, eps=eps, steps=APGD_STEPS)
-    if name == "square":
-        return attacks.create(name, eps=eps, queries=SQUARE_QUERIES)
-    attack = attacks.create(name, eps=eps, **({"steps": steps} if STEPS[name] else {}))
-    if isinstance(attack, IterativeAttack):
-        step_size = max(attack.step_size, 2.5 * attack.eps / attack.steps)
-        kept = {"best": best} if name == "pgd" else {}
-        attack = attacks.create(name, eps=eps, steps=steps, step_size=step_size, **kept)
-    return attack
+    if name == "fgsm":
+        return attacks.create(name, eps=eps)
+    if name not in CHOSEN:
+        return attacks.create(name, eps=eps, **{"queries" if name == "square" else "steps": steps})
+    attack = attacks.create(name, eps=eps, steps=steps)
+    step_size = max(attack.step_size, 2.5 * attack.eps / attack.steps)
+    return dataclasses.replace(attack, step_size=step_size, **({"best": best} if name == "pgd" else {}))
 
 
 def walk(attack, model, x, y, seed=0, index=0):
@@ -122,13 +119,14 @@ def _survivor(attack, model, x, y, seed, indices):
     eps = tf.constant(attack.eps, tf.float32)
     square = isinstance(attack, Square)
     last, stride = (attack.queries, 10) if square else (attack.steps, 1)
-    state = begin(eps, task)
+    state, made = begin(eps, task), int(square)  # the first image of Square is a query, too
     for done in range(0, last, stride):
-        yield state["x_adv" if square else "z"], done + 1
         if state["fooled"].numpy()[0]:
             break
-        state = advance(eps, task, state, tf.constant(done), tf.constant(done + stride))
-    yield (state["x_adv"] if state["fooled"].numpy()[0] else x), min(done + stride, last) + 1
+        yield state["x_adv" if square else "z"], made
+        state = advance(eps, task, state, tf.constant(done), tf.constant(min(done + stride, last)))
+        made += stride
+    yield (state["x_adv"] if state["fooled"].numpy()[0] else x), made
 
 
 @functools.lru_cache(maxsize=64)
