@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from pictures import bad_uploads, digit, file_of
 from PIL import Image
-from test_scripts import script
 
-from pssr_keras import PSSR, InputError, PixelSurgery, attacks, data, pretrained
+from pssr_keras import PSSR, InputError, PixelSurgery, attacks, command_line, data, pretrained
 from pssr_keras.attacks import adaptive
 from pssr_keras.demo import answering, choices, markup, pictures, server, walking
 from pssr_keras.demo.answering import ADAPTIVE, OBLIVIOUS, Question
@@ -370,9 +369,9 @@ def test_who_leaves_the_line_keeps_nobody_waiting():
     waiting.join()
 
 
-def test_the_script_refuses_what_it_cannot_serve(capsys, monkeypatch):
+def test_the_server_refuses_what_it_cannot_serve(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "streamlit", None)
-    assert script("demo").main([]) == 2
+    assert command_line.run(server.start, "127.0.0.1", 8501) == 2
     assert capsys.readouterr().err == 'error: the page needs Streamlit: pip install -e ".[demo]"\n'
     for host, port in (("127.0.0.1", 99_999), ("no.such.host.invalid", 8501), ("192.0.2.1", 8501)):
         with pytest.raises(InputError, match="choose another --host or --port") as raised:
