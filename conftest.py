@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 # Files whose tests share what takes long to start.
-TOGETHER = ("*.ipynb", "test_devices.py", "test_demo_browser.py")
+TOGETHER = ("*.ipynb", "test_devices.py", "test_demo*.py")
 
 
 @pytest.hookimpl(optionalhook=True)
