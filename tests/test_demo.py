@@ -330,6 +330,31 @@ def test_a_perturbation_is_blue_where_it_darkens_and_red_where_it_lightens():
     assert markup.signed(np.zeros((1, 1, 3)), 0.0)[0, 0].tolist() == [128, 128, 128]
 
 
+def test_colour_images_and_many_models_are_told_as_well(monkeypatch):
+    """CIFAR-100, a mask for each channel, and three defenses, whose names might be anything."""
+    monkeypatch.setattr(markup, "dataset_of", lambda name: data.DATASETS["cifar100"])
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 1, (4, 32, 32, 3)).astype(np.float32)
+    stages = dict(zip(("saliency", "mask", "x_t", "restored"), images, strict=True))
+    titles = ["classifier", "PSSR", "cifar100-hardened", "<b>&"]
+    chances = dict.fromkeys(titles, generator.dirichlet(np.ones(100)))
+    losses = dict.fromkeys(titles, np.array([0.1, 3.0]))
+    sides = {
+        threat: answering.Side(
+            threat, "the <classifier>", images[0], stages, chances, np.array([0, 9]), losses
+        )
+        for threat in ("clean", *answering.BOTH)
+    }
+    question = Question("cifar100", images[0], attack="square", eps="8/255")
+    text = markup.page(answering.Answer(question, 0, "PSSR", sides), dark=True)
+    reader = Balanced()
+    reader.feed(text)
+    assert reader.open == []
+    assert "&lt;b&gt;&amp;" in text
+    assert ": 9 queries" in text
+    assert "_" not in "".join(re.findall(r'<span title="([^"]*)"', text))
+
+
 def test_a_curve_lies_within_its_drawing(answer):
     for side in (answer.sides[OBLIVIOUS], answer.sides[ADAPTIVE]):
         drawing = markup.chart(side, "steps")
