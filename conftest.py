@@ -12,7 +12,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 
-TOGETHER = ("*.ipynb", "test_devices.py")  # files whose tests share what takes long to start
+# Files whose tests share what takes long to start.
+TOGETHER = ("*.ipynb", "test_devices.py", "test_site.py", "test_wheel.py")
 
 
 @pytest.hookimpl(optionalhook=True)
