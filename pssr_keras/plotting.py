@@ -1,17 +1,66 @@
-"""Figures, from arrays and records; colours that colour-blind readers and printers keep apart."""
+"""Figures, from arrays and records, in one style: as wide as the page, with texts of two sizes.
 
+All numbers of the style stand at the top. Colours are such that colour-blind readers and printers keep them
+apart.
+"""
+
+import textwrap
+
+import matplotlib
 import matplotlib.figure
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito 2008
 MARKERS = ("o", "s", "^", "D", "v", "x")
+# What several figures show has one colour in all of them; others take the free ones in turn.
+KNOWN = {"identity": 0, "frozen_mask": 1, "oblivious": 2}
+
+PAGE = 9.6  # inches; ours, because a notebook shows 960 pixels without scaling them
+HEIGHT = 3.3  # inches of a row of axes
+LABEL = 1.4  # inches left of images, for the labels of their rows
+CELL = 1.64  # inches, the largest image: five fill the page
+GAP = 0.06  # inches between images
+LINE = 0.16  # inches of a line of text above an image
+CHARACTERS = 13  # of a text, to the inch
+STYLE = {
+    "figure.dpi": 100,
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "figure.titlesize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+}
+SMALL = STYLE["legend.fontsize"]
+styled = matplotlib.rc_context(STYLE)
 
 
-def _figure(columns=1, width=4.8, height=3.4):
-    """A figure with a row of axes; it belongs to no window, so nothing needs closing."""
-    figure = matplotlib.figure.Figure(figsize=(width * columns, height), layout="constrained")
-    return figure, np.atleast_1d(figure.subplots(1, columns, sharey=True))
+def _page(height, layout="constrained"):
+    """A figure as wide as the page; it belongs to no window, so nothing needs closing."""
+    figure = matplotlib.figure.Figure(figsize=(PAGE, height), layout=layout)
+    figure.patch.set_in_layout(True)  # or notebooks crop what is empty, and widths differ
+    return figure
+
+
+def _figure(columns, height=HEIGHT, sharey=True):
+    """A figure with a row of axes."""
+    figure = _page(height)
+    return figure, np.atleast_1d(figure.subplots(1, columns, sharey=sharey))
+
+
+def _numbers(names):
+    """{name: number of its colour and marker}."""
+    taken = {KNOWN[name] for name in names if name in KNOWN}
+    free = (number for number in range(len(COLOURS)) if number not in taken)
+    return {name: KNOWN[name] if name in KNOWN else next(free) for name in names}
+
+
+def _wrap(text, inches):
+    return "\n".join(textwrap.wrap(text, max(6, int(inches * CHARACTERS))))
 
 
 def _percent_axis(axes, lowest=0):
@@ -27,6 +76,7 @@ def _errors(cells):
     return values, np.maximum(0, np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
 
 
+@styled
 def bars(panels, names, lowest=0):
     """Bars in groups, one panel beside the other.
 
@@ -38,10 +88,12 @@ def bars(panels, names, lowest=0):
     figure, all_axes = _figure(len(panels))
     for axes, (title, groups) in zip(all_axes, panels.items(), strict=True):
         width = 0.8 / len(names)
-        for number, (bar, label) in enumerate(names.items()):
+        numbers = _numbers(names)
+        for place, (bar, label) in enumerate(names.items()):
             values, errors = _errors([cells[bar] for cells in groups.values()])
-            places = np.arange(len(groups)) + (number - (len(names) - 1) / 2) * width
-            axes.bar(places, values, 0.9 * width, yerr=errors, color=COLOURS[number], label=label, capsize=2)
+            places = np.arange(len(groups)) + (place - (len(names) - 1) / 2) * width
+            colour = COLOURS[numbers[bar]]
+            axes.bar(places, values, 0.9 * width, yerr=errors, color=colour, label=label, capsize=2)
         axes.set_xticks(range(len(groups)), list(groups))
         axes.set_title(title)
         _percent_axis(axes, lowest)
@@ -50,6 +102,7 @@ def bars(panels, names, lowest=0):
     return figure
 
 
+@styled
 def curves(panels, x_label, lowest=0):
     """Lines with their intervals, one panel beside the other.
 
@@ -60,10 +113,11 @@ def curves(panels, x_label, lowest=0):
     """
     figure, all_axes = _figure(len(panels))
     for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
-        for number, (label, points) in enumerate(lines.items()):
+        numbers = _numbers(lines)
+        for label, points in lines.items():
             values, errors = _errors(list(points.values()))
             places = [float(x) for x in points]
-            style = {"color": COLOURS[number], "marker": MARKERS[number]}
+            style = {"color": COLOURS[numbers[label]], "marker": MARKERS[numbers[label]]}
             axes.errorbar(places, values, yerr=errors, label=label, capsize=2, **style)
         axes.set_title(title)
         axes.set_xlabel(x_label)
@@ -75,6 +129,7 @@ def curves(panels, x_label, lowest=0):
     return figure
 
 
+@styled
 def lines(panels, x_label, logarithmic=(), start=1):
     """Plain curves over successive steps, one panel beside the other.
 
@@ -84,13 +139,13 @@ def lines(panels, x_label, logarithmic=(), start=1):
         logarithmic: titles of panels with a logarithmic axis.
         start: number of the first step.
     """
-    figure = matplotlib.figure.Figure(figsize=(4.8 * len(panels), 3.4), layout="constrained")
-    all_axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    figure, all_axes = _figure(len(panels), sharey=False)
     for axes, (title, curves_of) in zip(all_axes, panels.items(), strict=True):
-        for number, (label, values) in enumerate(curves_of.items()):
+        numbers = _numbers(curves_of)
+        for label, values in curves_of.items():
             style = {
-                "color": COLOURS[number],
-                "marker": MARKERS[number],
+                "color": COLOURS[numbers[label]],
+                "marker": MARKERS[numbers[label]],
                 "markevery": max(1, len(values) // 10),
             }
             points = values if isinstance(values, dict) else dict(enumerate(values, start))
@@ -106,6 +161,7 @@ def lines(panels, x_label, logarithmic=(), start=1):
     return figure
 
 
+@styled
 def scatter(panels, labels):
     """Points in a plane, each drawn as the digit of its class, one panel beside the other.
 
@@ -113,10 +169,10 @@ def scatter(panels, labels):
         panels: {title: places (N, 2)}.
         labels: (N,) classes from 0 to 9; each has its colour, and the digit tells apart where colours do not.
     """
-    figure, all_axes = _figure(len(panels), width=4.0, height=4.0)
+    figure, all_axes = _figure(len(panels), height=min(PAGE / len(panels), 4.8) + 2 * LINE)
     for axes, (title, places) in zip(all_axes, panels.items(), strict=True):
         for (x, y), label in zip(places, labels, strict=True):
-            axes.text(x, y, str(label), color=f"C{label}", fontsize=8, ha="center", va="center")
+            axes.text(x, y, str(label), color=f"C{label}", fontsize=SMALL, ha="center", va="center")
         everything = np.concatenate(list(panels.values()))
         low, high = everything.min(axis=0), everything.max(axis=0)
         margin = 0.05 * (high - low)
@@ -126,6 +182,7 @@ def scatter(panels, labels):
     return figure
 
 
+@styled
 def images(rows, columns=None, heat=None, title=None):
     """A grid of images.
 
@@ -137,33 +194,42 @@ def images(rows, columns=None, heat=None, title=None):
         title: above all.
     """
     count = max(map(len, rows.values()))
-    figure = matplotlib.figure.Figure(
-        figsize=(1.2 * count + 1.3, 1.38 * len(rows) + 0.3), layout="constrained"
-    )
-    axes = figure.subplots(len(rows), count, squeeze=False)
-    for line, (label, pictures) in zip(axes, rows.items(), strict=True):
-        pictures = np.asarray(pictures)
-        signed = pictures.min() < 0
-        size = np.abs(pictures).max()
-        style = (
-            {"cmap": "RdBu_r", "vmin": -size, "vmax": size}
-            if signed
-            else {"cmap": "gray", "vmin": 0, "vmax": 1}
-        )
-        for number, ax in enumerate(line):
-            ax.set(xticks=[], yticks=[])
-            if number >= len(pictures):
-                ax.axis("off")
-                continue
-            picture = pictures[number]
-            ax.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, **style)
-            if heat and label in heat:
-                ax.imshow(heat[label][number], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    cell = min(CELL, (PAGE - LABEL) / count)
+    above = {label: [] for label in rows}
     for place, label in enumerate(rows):
         texts = columns.get(label) if isinstance(columns, dict) else columns if place == 0 else None
-        for ax, text in zip(axes[place], texts or [], strict=False):
-            ax.set_title(text, fontsize=9)
+        above[label] = [_wrap(text, cell) for text in texts or []]
+    space = {label: LINE * max((1 + text.count("\n") for text in above[label]), default=0) for label in rows}
+    height = len(rows) * cell + sum(space.values()) + (2 * LINE if title else 0)
+    figure = _page(height, layout=None)
+    bottom = height - (2 * LINE if title else 0)
+    for label, pictures in rows.items():
+        bottom -= cell + space[label]
+        line = [
+            figure.add_axes(
+                [(LABEL + n * cell) / PAGE, bottom / height, (cell - GAP) / PAGE, (cell - GAP) / height]
+            )
+            for n in range(count)
+        ]
+        _draw_row(line, np.asarray(pictures), None if heat is None else heat.get(label))
+        line[0].set_ylabel(_wrap(label, LABEL), rotation=0, ha="right", va="center")
+        for ax, text in zip(line, above[label], strict=False):
+            ax.set_title(text, fontsize=SMALL, pad=3)
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, y=1 - 0.5 * LINE / height)
     return figure
+
+
+def _draw_row(axes, pictures, maps):
+    size = np.abs(pictures).max()
+    signed = {"cmap": "RdBu_r", "vmin": -size, "vmax": size}
+    style = signed if pictures.min() < 0 else {"cmap": "gray", "vmin": 0, "vmax": 1}
+    for number, ax in enumerate(axes):
+        ax.set(xticks=[], yticks=[])
+        if number >= len(pictures):
+            ax.axis("off")
+            continue
+        picture = pictures[number]
+        ax.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, **style)
+        if maps is not None:
+            ax.imshow(maps[number], cmap="inferno", alpha=0.55, vmin=0, vmax=1)

@@ -1,5 +1,6 @@
 import io
 
+import matplotlib.text
 import numpy as np
 import pytest
 
@@ -16,6 +17,51 @@ def drawn(figure):
     figure.savefig(stream, format="png", dpi=50)
     assert len(stream.getvalue()) > 2000
     return figure
+
+
+def sizes(figure):
+    """Sizes of all texts that are shown."""
+    texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
+    return {text.get_fontsize() for text in texts}
+
+
+def test_all_figures_are_as_wide_as_the_page_and_have_texts_of_two_sizes():
+    generator = np.random.default_rng(0)
+    pictures = {
+        count: plotting.images(
+            {"a label of several words": generator.uniform(0, 1, (count, 8, 8, 1))},
+            {"a label of several words": ["a turned 3, says 8"] * count},
+            title="title",
+        )
+        for count in (1, 5, 7, 10)
+    }
+    points = {"identity": {0: cell(0.1), 1: cell(0.5)}}
+    places = generator.normal(size=(5, 2))
+    others = [
+        plotting.bars({"one": {"FGSM": {"a": cell(0.2)}}}, {"a": "first"}),
+        plotting.curves({"one": points, "two": points}, "eps"),
+        plotting.lines({"loss": {"a": [3.0, 2.0]}, "accuracy": {"a": [1.0, 2.0]}}, "step"),
+        plotting.scatter({"a": places, "b": places, "c": places}, [0, 1, 2, 1, 0]),
+    ]
+    for figure in [*pictures.values(), *others]:
+        assert figure.get_tightbbox().width == pytest.approx(plotting.PAGE, abs=0.01)  # what a notebook shows
+        assert sizes(figure) <= {plotting.STYLE["font.size"], plotting.SMALL}
+    cells = [figure.axes[0].get_position().width * plotting.PAGE for figure in pictures.values()]
+    assert cells == sorted(cells, reverse=True)
+    assert (
+        cells[0] == cells[1] == pytest.approx(plotting.CELL - plotting.GAP)
+    )  # no larger, and left of the page
+    for figure in list(pictures.values())[1:]:
+        assert figure.axes[-1].get_position().x1 == pytest.approx(1, abs=0.01)
+
+
+def test_a_known_name_has_one_colour_in_all_figures():
+    points = {0: cell(0.1), 1: cell(0.5)}
+    (first,) = plotting.curves({"": {"oblivious": points, "other": points, "identity": points}}, "eps").axes
+    (second,) = plotting.lines({"": {"identity": [1.0], "frozen_mask": [1.0]}}, "step").axes
+    oblivious, other, identity = (container[0].get_color() for container in first.containers)
+    assert len({oblivious, other, identity}) == 3
+    assert second.lines[0].get_color() == identity
 
 
 def test_bars_stand_at_their_accuracies():

@@ -1,11 +1,12 @@
 """A committed notebook was executed in order, without errors or warnings, and keeps to its size."""
 
+import base64
 import pathlib
 
 import nbformat
 import pytest
 
-from pssr_keras import report
+from pssr_keras import plotting, report
 
 FOLDER = pathlib.Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -37,6 +38,16 @@ def test_every_figure_is_there(notebook):
         for output in cell.outputs:
             if "Figure" in str(output.get("data", {}).get("text/plain", "")):
                 assert "image/png" in output.data
+
+
+def test_every_figure_is_as_wide_as_the_page(notebook):
+    for cell in code_of(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                header = base64.b64decode(output.data["image/png"])[:24]
+                width = int.from_bytes(header[16:20])
+                margins = 0.2  # inches, which notebooks add
+                assert width == round(plotting.STYLE["figure.dpi"] * (plotting.PAGE + margins))
 
 
 def test_small_cells_and_files(notebook, request):
