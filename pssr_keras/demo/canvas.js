@@ -94,7 +94,7 @@ export default function ({ data, parentElement, setStateValue }) {
   };
   const erase = () => {
     clear();
-    state.drawing = false;
+    Object.assign(state, { x: 140, y: 140, drawing: false });
     setStateValue("picture", null);
   };
   find("button").onclick = erase;

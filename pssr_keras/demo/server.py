@@ -1,6 +1,7 @@
 """Serve the page, and compile in the background what visitors will ask for."""
 
 import functools
+import importlib.util
 import itertools
 import pathlib
 import socket
@@ -25,21 +26,21 @@ def start(host, port):
     Raises:
         InputError: if Streamlit is not installed, or the port cannot be had.
     """
-    try:
-        import streamlit
-        from starlette import formparsers
-    except ImportError:
-        raise InputError('the page needs Streamlit: pip install -e ".[demo]"') from None
+    if importlib.util.find_spec("streamlit") is None:
+        raise InputError('the page needs Streamlit: pip install -e ".[demo]"')
     check_free(host, port)
+    threading.Thread(target=warm_up, daemon=True).start()  # beside the imports, which take seconds
+    import streamlit
+    from starlette import formparsers
+
     # An upload longer than this would go through a file in the folder of temporary files.
     formparsers.MultiPartParser.spool_max_size = (pictures.MEGABYTES + 1) * 2**20
-    threading.Thread(target=warm_up, daemon=True).start()
     print(f"open http://{host}:{port} in a browser; Ctrl+C ends it", flush=True)
     streamlit.App(str(SCRIPT)).run(
         config={
             "server.address": host,
             "server.port": port,
-            "server.headless": True,  # it would ask for an address to write to
+            "server.headless": True,  # opens no browser by itself
             "server.showEmailPrompt": False,
             "server.fileWatcherType": "none",
             "server.maxUploadSize": pictures.MEGABYTES,
