@@ -114,7 +114,7 @@ EVALUATE_MISTAKES = [
     (["--n", "1001"], "n is 1,001, expected 1 to 1,000"),
     (["--n", "0"], "n is 0"),
     (["--batch-size", "0"], "batch size is 0"),
-    (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of mnist"),
+    (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of cifar10, mnist"),
     (["--run", "nowhere"], "nowhere holds no trained PSSR"),
     (["--images", "none.npz"], "none.npz is no .npz file"),
     (["--attacks", "pgd:stps=3"], "pgd has no field 'stps', expected one of eps"),
