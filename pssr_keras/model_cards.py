@@ -17,10 +17,9 @@ def markdown(card, adaptive=None):
     """
     settings = config.read(card["configuration"])
     entry = data.DATASETS[settings["dataset"]]
-    title = entry.title or entry.name
     paragraphs = [
         f"# Model card: {card['name']}",
-        f"A purifier and the frozen classifier that it protects, for {title}. Load it with "
+        f"A purifier and the frozen classifier that it protects, for {entry}. Load it with "
         f'`pssr_keras.load_pretrained("{card["name"]}")`.',
         *worst_case(card, adaptive),
         "## What it is",
@@ -32,7 +31,7 @@ def markdown(card, adaptive=None):
         "accuracy under it is no robustness.",
         "## What it is for",
         "Teaching, and research on attacks and defenses. It is not for the protection of anything. It knows "
-        f"images like those of {title}; on others its answers mean nothing.",
+        f"images like those of {entry}; on others its answers mean nothing.",
         f"All numbers of the training, and of the attacks, are in `pssr_keras/weights/{card['name']}.json`.",
     ]
     return "\n\n".join(paragraphs) + "\n"
@@ -43,7 +42,7 @@ def described(card, settings, entry):
     architecture = settings["classifier.architecture"]
     height, width, channels = entry.shape
     limit = settings["data.train_limit"]
-    images = f"{entry.train if limit is None else limit:,} training images of {entry.title or entry.name}"
+    images = f"{entry.train if limit is None else limit:,} training images of {entry}"
     if settings["data.exclude_bundled"]:
         images = f"the {images} without the bundled ones, which are held out for tests without a network"
     factor = settings["classifier.width"]

@@ -6,7 +6,6 @@ python scripts/report.py --dataset mnist       # again from the records that res
 """
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -19,7 +18,7 @@ def publish(arguments):
     reproduction.check_dataset(arguments.dataset)
     folder = pathlib.Path(arguments.out or RESULTS / arguments.dataset)
     source = pathlib.Path(arguments.study) / "records" if arguments.study else folder
-    paper = json.loads((RESULTS / "paper.json").read_text())[arguments.dataset]
+    paper = reproduction.published(arguments.dataset)
     report.write(report.read_records(source), folder, paper)
     print(f"{folder / 'tables.md'}: written; run scripts/update_readme.py for the README")
 

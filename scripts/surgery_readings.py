@@ -14,14 +14,25 @@ with --runs. Results go to results/DATASET/surgery_readings.json and .md.
 
 import argparse
 import itertools
-import json
 import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 
-from pssr_keras import attacks, command_line, config, data, evaluation, files, pretrained, surgery, training
+from pssr_keras import (
+    attacks,
+    command_line,
+    config,
+    data,
+    evaluation,
+    files,
+    pretrained,
+    reproduction,
+    surgery,
+    training,
+)
+from pssr_keras.reproduction.records import ARCHITECTURES
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 COLUMNS = ("benign", "fgsm", "bim", "pgd")
@@ -85,7 +96,7 @@ def readings(arguments):
             )
         table[name] = measure(pssr.classifier, images, versions, reading)
 
-    paper = json.loads((RESULTS / "paper.json").read_text())[dataset]
+    paper = reproduction.published(dataset)
     published = dict(zip(paper["columns"], paper["table 4"]["+PS"], strict=True))
     record = {
         "dataset": dataset,
@@ -135,7 +146,6 @@ def whole_defense(folder):
     return {"name": reading, "n": record["n"], **numbers, "cells": cells}
 
 
-NETWORKS = {"lenet5": "LeNet5", "resnet18": "ResNet18", "densenet121_strided": "DenseNet121"}
 MARGIN = 1.96 * 0.5  # of a 95% interval at accuracy 1/2, times the root of n
 
 
@@ -149,7 +159,7 @@ def markdown(record):
     lines = [
         f"# Readings of pixel surgery on {data.DATASETS[dataset]}",
         "",
-        f"Accuracy in % of the shipped {NETWORKS[record.get('architecture', 'lenet5')]}, "
+        f"Accuracy in % of the shipped {ARCHITECTURES[record.get('architecture', 'lenet5')]}, "
         f"n = {record['n']:,}, data: {record['data']}; alpha {record['alpha']},",
         f"eps {eps if dataset == 'mnist' else f'{255 * eps:.0f}/255'} (Linf), seed 0; threat model "
         f"{record['threat_model']}. Wilson 95% intervals are in",

@@ -137,8 +137,8 @@ def updated(readme):
         card = pretrained.model_card(name)
         dataset = config.read(card["configuration"])["dataset"]
         title = "table of the shipped weights" + ("" if name == "mnist" else f", {name}")
-        readme = between(readme, title, shipped(card, read("paper.json")[dataset]))
-    paper = read("paper.json")["mnist"]
+        readme = between(readme, title, shipped(card, reproduction.published(dataset)))
+    paper = reproduction.published("mnist")
     records = [read("mnist", f"{name}.json") for name in ("table_1", "table_2", "table_3")]
     return between(readme, "table of stronger attackers", stronger(*records, paper))
 

@@ -11,7 +11,12 @@ NAMES = {
     "benign": "benign", "fgsm": "FGSM", "bim": "BIM", "mim": "MIM", "pgd": "PGD", "autoattack": "AutoAttack",
     "cw": "CW", "apgd-ce": "APGD-CE", "apgd-t": "APGD-T", "square": "Square",
 }  # fmt: skip
-ARCHITECTURES = {"lenet5": "LeNet5", "resnet18": "ResNet18", "densenet121": "DenseNet121"}
+ARCHITECTURES = {
+    "lenet5": "LeNet5",
+    "resnet18": "ResNet18",
+    "densenet121": "DenseNet121",
+    "densenet121_strided": "DenseNet121",
+}
 
 
 def entry_of(record):
