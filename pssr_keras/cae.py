@@ -85,6 +85,15 @@ def neighbours(x):
 STARTS = {"threshold": soft_threshold, "identity": identity, "neighbours": neighbours}
 
 
+def check_shape_and_start(input_shape, start):
+    """Refuse what no extrapolator takes."""
+    if start not in STARTS:
+        raise InputError(f"start is {start!r}, expected one of {', '.join(STARTS)}")
+    height, width, _ = input_shape
+    if height % 4 or width % 4:
+        raise InputError(f"images of {height}x{width}, expected a height and width divisible by 4")
+
+
 def _convolutions(x, channels, count=2):
     for _ in range(count):
         x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
@@ -109,11 +118,8 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="t
     Raises:
         InputError: if H or W is not divisible by 4, or for an unknown start.
     """
-    if start not in STARTS:
-        raise InputError(f"start is {start!r}, expected one of {', '.join(STARTS)}")
+    check_shape_and_start(input_shape, start)
     height, width, colours = input_shape
-    if height % 4 or width % 4:
-        raise InputError(f"images of {height}x{width}, expected a height and width divisible by 4")
     inputs = keras.Input(input_shape, name="trivial_component")
     half = _convolutions(SpaceToDepth(name="to_half")(inputs), channels)
     quarter = _convolutions(SpaceToDepth(name="to_quarter")(half), 2 * channels)
@@ -132,6 +138,54 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="t
     # black all over, where the sigmoid passes no gradient.
     x = layers.Add()([x, STARTS[start](inputs)])
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
+
+
+def unet(input_shape, channels=32, dropout=0.2, start="neighbours"):
+    """E for photographs: a U-Net at full, half and quarter resolution, (B, H, W, C) in [0, 1] -> the same.
+
+    An attack of 8/255 shows in the differences of neighbouring pixels, which only convolutions at the full
+    resolution see; what was removed, the surroundings tell, so there is no bottleneck that sees the whole
+    image. Twice the channels with each level; dropout at the lowest makes the passes of R-drop differ.
+
+    Args:
+        input_shape: (H, W, C), H and W divisible by 4.
+        channels: at the full resolution.
+        dropout: rate.
+        start: what the untrained E returns, a name of `STARTS`.
+
+    Raises:
+        InputError: if H or W is not divisible by 4, or for an unknown start.
+    """
+    check_shape_and_start(input_shape, start)
+    inputs = keras.Input(input_shape, name="trivial_component")
+    full = _convolutions(inputs, channels)
+    half = _convolutions(SpaceToDepth(name="to_half")(full), 2 * channels)
+    quarter = _convolutions(SpaceToDepth(name="to_quarter")(half), 4 * channels)
+
+    x = layers.Conv2D(8 * channels, 1)(layers.Dropout(dropout)(quarter))
+    x = DepthToSpace(name="from_quarter")(x)
+    x = layers.Conv2D(4 * channels, 1)(_convolutions(layers.Concatenate()([x, half]), 2 * channels))
+    x = DepthToSpace(name="from_half")(x)
+    x = _convolutions(layers.Concatenate()([x, full]), channels)
+    x = layers.Conv2D(input_shape[-1], 3, padding="same", name="last")(x)
+    x = layers.Add()([x, STARTS[start](inputs)])
+    return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
+
+
+EXTRAPOLATORS = ("bottleneck", "unet")
+
+
+def create(kind, input_shape, channels, bottleneck, dropout, start):
+    """The untrained E of a kind: "bottleneck" is `extrapolator`, "unet" is `unet`, which has no bottleneck.
+
+    Raises:
+        InputError: for an unknown kind.
+    """
+    if kind not in EXTRAPOLATORS:
+        raise InputError(f"extrapolator is {kind!r}, expected one of {', '.join(EXTRAPOLATORS)}")
+    if kind == "unet":
+        return unet(input_shape, channels, dropout, start)
+    return extrapolator(input_shape, channels, bottleneck, dropout, start)
 
 
 def discriminator(input_shape, channels=32):

@@ -94,6 +94,7 @@ class SurgerySettings:
 class CAESettings:
     """The extrapolator E, the losses of equation 12, and their training."""
 
+    extrapolator: str  # a kind, see `cae.create`
     extrapolator_channels: int
     extrapolator_bottleneck: int
     extrapolator_start: str  # see `cae.STARTS`

@@ -31,27 +31,48 @@ def pairs(toy_images):
     return (toy_images.x * mask).astype(np.float32), toy_images.x, toy_images.y
 
 
-def test_extrapolator_maps_images_to_images():
+KINDS = {"bottleneck": cae.extrapolator, "unet": cae.unet}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extrapolator_maps_images_to_images(kind):
     for shape in ((28, 28, 1), (32, 32, 3)):
-        model = cae.extrapolator(shape)
+        model = KINDS[kind](shape)
         restored = model(np.random.default_rng(0).uniform(size=(2, *shape)).astype(np.float32))
         assert restored.shape == (2, *shape)
         assert float(tf.reduce_min(restored)) >= 0
         assert float(tf.reduce_max(restored)) <= 1
 
 
-def test_extrapolator_refuses_a_size_it_cannot_halve_twice():
+@pytest.mark.parametrize("kind", KINDS)
+def test_extrapolator_refuses_a_size_it_cannot_halve_twice(kind):
     with pytest.raises(InputError, match="30x28"):
-        cae.extrapolator((30, 28, 1))
+        KINDS[kind]((30, 28, 1))
 
 
-def test_the_untrained_extrapolator_returns_what_it_starts_from():
+def test_a_kind_is_created_by_its_name():
+    assert set(cae.EXTRAPOLATORS) == set(KINDS)
+    bottleneck, unet = (
+        cae.create(kind, (8, 8, 3), 4, 16, 0.1, "identity") for kind in ("bottleneck", "unet")
+    )
+    assert bottleneck.count_params() == cae.extrapolator((8, 8, 3), 4, 16).count_params()
+    assert unet.count_params() == cae.unet((8, 8, 3), 4).count_params()
+    with pytest.raises(InputError, match=r"'autoencoder'.*bottleneck, unet"):
+        cae.create("autoencoder", (8, 8, 3), 4, 16, 0.1, "identity")
+
+
+def test_the_unet_sees_the_full_resolution():
+    model = cae.unet((8, 8, 1), channels=4)
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    assert first.input.shape[1:3] == (8, 8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_untrained_extrapolator_returns_what_it_starts_from(kind):
     x = np.random.default_rng(3).uniform(0.1, 0.9, (2, 8, 8, 3)).astype(np.float32)
     x[:, 2, 3] = 0  # a removed pixel
     x[:, 5, 5, 1] = 0  # a removed colour
-    untrained = {
-        start: cae.extrapolator((8, 8, 3), channels=4, bottleneck=8, start=start) for start in cae.STARTS
-    }
+    untrained = {start: KINDS[kind]((8, 8, 3), channels=4, start=start) for start in cae.STARTS}
     for model in untrained.values():
         model.get_layer("last").kernel.assign(tf.zeros_like(model.get_layer("last").kernel))
     restored = {start: np.asarray(model(x)) for start, model in untrained.items()}
@@ -68,9 +89,10 @@ def test_the_untrained_extrapolator_returns_what_it_starts_from():
         cae.extrapolator((8, 8, 3), start="noise")
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("start", cae.STARTS)
-def test_an_extrapolator_is_read_as_it_was_saved(start, tmp_path):
-    model = cae.extrapolator((8, 8, 3), channels=4, bottleneck=8, start=start)
+def test_an_extrapolator_is_read_as_it_was_saved(kind, start, tmp_path):
+    model = KINDS[kind]((8, 8, 3), channels=4, start=start)
     model.save(tmp_path / "extrapolator.keras")
     again = keras.models.load_model(tmp_path / "extrapolator.keras")
     x = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
@@ -87,8 +109,9 @@ def test_an_image_without_any_pixel_left_stays_finite():
     assert np.isfinite(tape.gradient(restored, x)).all()
 
 
-def test_dropout_makes_passes_differ_in_training_only():
-    model = cae.extrapolator((8, 8, 1), channels=4, bottleneck=16)
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_makes_passes_differ_in_training_only(kind):
+    model = KINDS[kind]((8, 8, 1), channels=4)
     x = tf.fill((1, 8, 8, 1), 0.5)
     assert not np.allclose(model(x, training=True), model(x, training=True))
     np.testing.assert_array_equal(model(x, training=False), model(x, training=False))

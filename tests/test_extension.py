@@ -70,6 +70,7 @@ BANDS = data.DataSet(
         attack=AttackSettings(eps=0.2, training=("fgsm",), evaluation=("fgsm", "toy_noise")),
         surgery=SurgerySettings(score="magnitude", channels="max", threshold="image", flat="keep"),
         cae=CAESettings(
+            extrapolator="bottleneck",
             extrapolator_channels=4,
             extrapolator_bottleneck=8,
             extrapolator_start="threshold",

@@ -58,6 +58,7 @@ EXPERIMENT = Experiment(
         flat="keep",  # ours, because removing every pixel of a flat map leaves no image
     ),
     cae=CAESettings(
+        extrapolator="unet",  # ours, because a stroke's surroundings do not tell how it ran
         extrapolator_channels=32,  # ours, because the paper is silent
         extrapolator_bottleneck=256,  # ours, because the paper is silent
         extrapolator_start="neighbours",  # ours, because photographs have no blank background

@@ -67,6 +67,7 @@ EXPERIMENT = Experiment(
         flat="keep",  # ours, because removing every pixel of a flat map leaves no image
     ),
     cae=CAESettings(
+        extrapolator="bottleneck",  # ours, because a stroke's surroundings do not tell how it ran
         extrapolator_channels=32,  # ours, because the paper is silent
         extrapolator_bottleneck=256,  # ours, because the paper is silent
         extrapolator_start="threshold",  # ours, because digits stand on a blank background

@@ -87,7 +87,8 @@ def train_pssr(experiment, folder, classifier, train, validation, cache=None, de
 def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
     """The untrained E of an experiment, and the CAE that trains it, or on several devices a copy of it."""
     numbers = experiment.cae
-    extrapolator = cae.extrapolator(
+    extrapolator = cae.create(
+        numbers.extrapolator,
         input_shape,
         numbers.extrapolator_channels,
         numbers.extrapolator_bottleneck,
