@@ -85,10 +85,15 @@ def neighbours(x):
 STARTS = {"threshold": soft_threshold, "identity": identity, "neighbours": neighbours}
 
 
-def check_shape_and_start(input_shape, start):
-    """Refuse what no extrapolator takes."""
+def check_start(start):
+    """Refuse a name that is none of `STARTS`."""
     if start not in STARTS:
         raise InputError(f"start is {start!r}, expected one of {', '.join(STARTS)}")
+
+
+def check_shape_and_start(input_shape, start):
+    """Refuse what no extrapolator takes."""
+    check_start(start)
     height, width, _ = input_shape
     if height % 4 or width % 4:
         raise InputError(f"images of {height}x{width}, expected a height and width divisible by 4")

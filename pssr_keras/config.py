@@ -7,7 +7,14 @@ in `settings`. Here is the way from names to experiments.
 from . import settings
 from .data import DATASETS
 from .inputs import InputError
-from .settings import ADAPTIVE_ATTACKS, CHECKED_IMAGES, Experiment, Reproduction, flat, parse_changes
+from .settings import (
+    ADAPTIVE_ATTACKS,
+    CHECKED_IMAGES,
+    Experiment,
+    Reproduction,
+    flat,
+    parse_changes,
+)
 
 __all__ = [
     "ADAPTIVE_ATTACKS",

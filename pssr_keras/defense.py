@@ -2,7 +2,9 @@
 
 import keras
 
-from .inputs import check_some
+from .inputs import InputError, check_some
+
+PIPELINE = "pipeline"  # the guide of a defense whose own answer F(E(x)) guides its surgery
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
@@ -18,19 +20,27 @@ class PSSR(keras.Model):
             False.
         surgery: the first stage, a `PixelSurgery`; None leaves it out.
         extrapolator: the second stage, E, images -> images; None leaves it out.
+        guide: whose saliency makes the mask. None is the paper's, that of the classifier. Ours are
+            "pipeline", that of F(E(x)), so that F and E are passed twice, and another model, images ->
+            logits, which is frozen.
 
     Input: images (B, H, W, C), float32 in [0, 1]. Output: logits (B, K).
 
     Raises:
-        InputError: for an empty batch.
+        InputError: for an unknown guide, or for an empty batch.
     """
 
-    def __init__(self, classifier, surgery, extrapolator=None, **kwargs):
+    def __init__(self, classifier, surgery, extrapolator=None, guide=None, **kwargs):
         super().__init__(**kwargs)
         classifier.trainable = False
+        if isinstance(guide, keras.Model):
+            guide.trainable = False
+        elif guide not in (None, PIPELINE):
+            raise InputError(f"guide is {guide!r}, expected None, {PIPELINE!r} or a Keras model")
         self.classifier = classifier
         self.surgery = surgery
         self.extrapolator = extrapolator
+        self.guide = guide
         # predict() would choose XLA, whose convolutions are several times slower on a CPU.
         self.supports_jit = False
         self.built = True
@@ -41,7 +51,7 @@ class PSSR(keras.Model):
 
     def remove(self, x):
         """Stage one: x_t, the image without its salient pixels (equation 7)."""
-        return x if self.surgery is None else self.surgery.remove(self.classify, x)
+        return x if self.surgery is None else self.surgery.remove(self.guiding_logits, x)
 
     def restore(self, x_t):
         """Stage two: E(x_t), the image that E extrapolates from the trivial component."""
@@ -54,6 +64,18 @@ class PSSR(keras.Model):
     def classify(self, x):
         return self.classifier(x, training=False)
 
+    def guiding_logits(self, x):
+        """The logits whose saliency makes the mask of images x."""
+        if self.guide is None:
+            return self.classify(x)
+        return self.classify(self.restore(x)) if self.guide == PIPELINE else self.guide(x, training=False)
+
+    def guiding_model(self):
+        """What guides the mask, as a `guide` that needs no E of the defense."""
+        if self.guide != PIPELINE:
+            return self.guide
+        return PSSR(self.classifier, None, self.extrapolator, name="guide")
+
     def call(self, x, training=False):
         return self.classify(self.purify(x))
 
@@ -64,10 +86,12 @@ class PSSR(keras.Model):
             "classifier": serialize(self.classifier),
             "surgery": serialize(self.surgery),
             "extrapolator": serialize(self.extrapolator),
+            "guide": serialize(self.guide),
         }
 
     @classmethod
     def from_config(cls, config):
-        stages = ("classifier", "surgery", "extrapolator")
-        restored = {name: keras.saving.deserialize_keras_object(config[name]) for name in stages}
+        stages = ("classifier", "surgery", "extrapolator", "guide")
+        # Files from before there were guides have none.
+        restored = {name: keras.saving.deserialize_keras_object(config.get(name)) for name in stages}
         return cls(name=config["name"], **restored)

@@ -11,9 +11,16 @@ The paper leaves four things open. Each reading is a named option of `PixelSurge
                image that the classifier is sure of, right or wrong, then loses hardly a pixel
     flat       what eq. 4's ">=" does to a map of zeros, where 0 >= 0 would remove every pixel:
                "keep" all pixels, or "remove" them as the equation says to the letter
+
+Two further ones are ours, for an attacker who knows the surgery:
+
+    removal    "hard", the step of equation 4, or "soft", a sigmoid around the threshold: a mask that is as
+               continuous in the image as the saliency is, so that a training sees how it moves
+    at_most    the largest share of pixels that may go: the threshold rises to where no more reach it
 """
 
 import dataclasses
+import math
 
 import keras
 import tensorflow as tf
@@ -24,6 +31,7 @@ SCORES = ("magnitude", "signed")
 CHANNELS = ("max", "sum", "each")
 THRESHOLDS = ("image", "dataset")
 FLAT = ("keep", "remove")
+REMOVALS = ("hard", "soft")
 
 
 def log_odds(logits, classes):
@@ -98,6 +106,22 @@ def salient_mask(scores, threshold, flat="keep"):
     return tf.cast(salient, scores.dtype)
 
 
+def soft_salient_mask(scores, threshold, temperature, flat="keep"):
+    """Equation 4 without its step: sigmoid((S - threshold) / (temperature mean |S|)), shaped as `scores`.
+
+    In units of the mean's size, as a signed mean may be negative or near zero.
+    """
+    size = tf.reduce_mean(tf.abs(scores), axis=(1, 2, 3), keepdims=True)
+    salient = tf.sigmoid((scores - threshold) / (temperature * tf.maximum(size, 1e-12)))
+    return salient * tf.cast(size > 0, scores.dtype) if flat == "keep" else salient
+
+
+def score_at_rank(scores, rank):
+    """The score that `rank` pixels of an image exceed, fewer where some are equal: (B, 1, 1, 1)."""
+    flat = tf.reshape(scores, (tf.shape(scores)[0], -1))
+    return tf.math.top_k(flat, rank + 1).values[:, rank][:, None, None, None]
+
+
 def trivial_mask(mask):
     """Equation 5: M_t = 1 - M_s."""
     return 1.0 - mask
@@ -125,9 +149,14 @@ class PixelSurgery:
         alpha: threshold in multiples of the mean score; the paper's is 1.5.
         score, channels, threshold, flat: the readings.
         dataset_mean: the constant mean score, for threshold "dataset" only; see `fit_mean`.
+        removal: "hard" or "soft".
+        temperature: of the sigmoid of "soft", in multiples of the mean score; the smaller, the nearer to a
+            step.
+        at_most: the largest share of pixels that go; of a soft mask, that go by more than half.
 
     Raises:
-        InputError: for an unknown reading, an alpha that is not positive, or a missing mean.
+        InputError: for an unknown reading, an alpha or a temperature that is not positive, an `at_most` that
+            is no share, or a missing mean.
     """
 
     alpha: float = 1.5
@@ -136,14 +165,21 @@ class PixelSurgery:
     threshold: str = "image"
     flat: str = "keep"
     dataset_mean: float | None = None
+    removal: str = "hard"
+    temperature: float = 0.3
+    at_most: float = 1.0
 
     def __post_init__(self):
         readings = {"score": SCORES, "channels": CHANNELS, "threshold": THRESHOLDS, "flat": FLAT}
+        readings["removal"] = REMOVALS
         for name, known in readings.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        if not self.alpha > 0:
-            raise InputError(f"alpha is {self.alpha!r}, expected a positive number")
+        for name in ("alpha", "temperature"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)!r}, expected a positive number")
+        if not 0 <= self.at_most <= 1:
+            raise InputError(f"at_most is {self.at_most!r}, expected a share from 0 to 1")
 
     @property
     def of(self):
@@ -164,10 +200,29 @@ class PixelSurgery:
             )
         return self.dataset_mean
 
+    def threshold_of(self, scores):
+        """Where a pixel becomes salient: alpha times the mean, or higher where too many pixels reach that."""
+        threshold = self.alpha * self.mean_of(scores)
+        rank = self.rank_of(scores)
+        return threshold if rank is None else tf.maximum(threshold, score_at_rank(scores, rank))
+
+    def rank_of(self, scores):
+        """How many pixels of an image may go, None for all of them."""
+        return None if self.at_most == 1 else math.floor(self.at_most * math.prod(scores.shape[1:]))
+
+    def salient_of(self, scores):
+        """The salient mask of scores (B, H, W, C)."""
+        if self.removal == "soft":
+            return soft_salient_mask(scores, self.threshold_of(scores), self.temperature, self.flat)
+        salient = salient_mask(scores, self.alpha * self.mean_of(scores), self.flat)
+        rank = self.rank_of(scores)
+        if rank is not None:  # strictly above, so that of equal scores none goes rather than too many
+            salient *= tf.cast(scores > score_at_rank(scores, rank), scores.dtype)
+        return salient
+
     def masks(self, classifier, x):
         """Equations 3 to 6: the salient and the trivial mask of images x (B, H, W, C)."""
-        scores = self.scores(classifier, x)
-        salient = salient_mask(scores, self.alpha * self.mean_of(scores), self.flat)
+        salient = self.salient_of(self.scores(classifier, x))
         return salient, trivial_mask(salient)
 
     def fit_mean(self, classifier, versions, batch_size=500):

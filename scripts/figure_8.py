@@ -39,7 +39,7 @@ def stages(pssr, images, x_adv, entry):
         marks = np.where(labels == images.y, "", " !")
         return [f"{entry.name_of(label)}{mark}" for label, mark in zip(labels, marks, strict=True)]
 
-    _, trivial = pssr.surgery.masks(pssr.classify, x_adv)
+    _, trivial = pssr.surgery.masks(pssr.guiding_logits, x_adv)
     x_t = pssr.remove(x_adv)
     rows = {
         "$x$": images.x,

@@ -136,7 +136,8 @@ def test_defaults_are_the_stated_ones():
 
 def test_the_registry_knows_every_attack():
     assert set(attacks.REGISTRY) == {
-        "fgsm", "bim", "pgd", "mim", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square", "autoattack", "cw"
+        "fgsm", "bim", "pgd", "mim", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square", "autoattack", "cw",
+        "hop-skip-jump",
     }  # fmt: skip
     assert attacks.create("pgd", eps="8/255", steps=3) == attacks.PGD(8 / 255, steps=3)
     with pytest.raises(InputError, match="unknown attack 'pdg', expected one of"):

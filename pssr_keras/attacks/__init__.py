@@ -7,9 +7,10 @@ from .base import REGISTRY, Attack, create, parse
 from .carlini_wagner import CarliniWagner
 from .fab import FABT
 from .gradient import BIM, FGSM, MIM, PGD
+from .hop_skip_jump import HopSkipJump
 from .square import Square
 
 __all__ = [
     "APGDCE", "APGDDLR", "APGDT", "BIM", "FABT", "FGSM", "MIM", "PGD", "REGISTRY", "Attack", "AutoAttack",
-    "CarliniWagner", "Square", "create", "parse", "parse_eps",
+    "CarliniWagner", "HopSkipJump", "Square", "create", "parse", "parse_eps",
 ]  # fmt: skip

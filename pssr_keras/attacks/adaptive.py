@@ -14,6 +14,9 @@ those of the PSSR, and which any gradient attack takes as it takes any other mod
     saliency_aware    the same, with the derivative of the saliency from finite differences, which see
                       the kinks of a ReLU network
 
+Of a surgery whose mask is soft already, `soft_mask` is the exact gradient and `saliency_aware` is exact but
+for the kinks. Whoever guides the mask, the classifier or another model, is differentiated in its place.
+
 Whether the answers agree tells whether an attack failed or a defense held: see `checks`.
 """
 
@@ -51,7 +54,7 @@ class FrozenMask(Surrogate):
     def remove(self, x):
         if self.surgery is None:
             return x
-        _, trivial = self.surgery.masks(self.classify, tf.stop_gradient(x))
+        _, trivial = self.surgery.masks(self.guiding_logits, tf.stop_gradient(x))
         return pixel_surgery.component(x, tf.stop_gradient(trivial))
 
 
@@ -65,36 +68,39 @@ class StraightThrough(Surrogate):
 class SoftMask(Surrogate):
     """The step of equation 4 becomes a sigmoid backward: x_t = x m, m = sigmoid((alpha - S / mean S) / T).
 
-    Forward, the hard mask stays. `saliency` says how S is differentiated; here exactly.
+    Forward, the mask of the surgery stays. `saliency` says how S is differentiated; here exactly.
 
     Args:
-        temperature: T; the smaller, the nearer to the step and the rarer a gradient.
+        temperature: T; the smaller, the nearer to the step and the rarer a gradient. If None, that of a
+            surgery whose own mask is soft, so that the gradient is the true one, and 0.3 of any other.
 
     Raises:
         InputError: if the temperature is not positive.
     """
 
-    def __init__(self, *stages, temperature=0.3, **kwargs):
+    def __init__(self, *stages, temperature=None, **kwargs):
         super().__init__(*stages, **kwargs)
+        if temperature is None:
+            is_soft = self.surgery is not None and self.surgery.removal == "soft"
+            temperature = self.surgery.temperature if is_soft else 0.3
         if not temperature > 0:
             raise InputError(f"temperature is {temperature}, expected a positive number")
         self.temperature = temperature
 
     def saliency(self, x, of):
-        return pixel_surgery.saliency(self.classify, x, of)
+        return pixel_surgery.saliency(self.guiding_logits, x, of)
 
     def remove(self, x):
         surgery = self.surgery
         if surgery is None:
             return x
         scores = pixel_surgery.pixel_scores(self.saliency(x, surgery.of), surgery.score, surgery.channels)
-        mean = surgery.mean_of(scores)
-        # Softened in units of the mean's size: a signed mean may be negative or near zero.
-        scale = self.temperature * tf.maximum(tf.reduce_mean(tf.abs(scores), (1, 2, 3), keepdims=True), 1e-12)
-        soft = tf.sigmoid((surgery.alpha * mean - scores) / scale)
-        salient = pixel_surgery.salient_mask(tf.stop_gradient(scores), surgery.alpha * mean, surgery.flat)
-        hard = tf.stop_gradient(pixel_surgery.trivial_mask(salient))
-        return pixel_surgery.component(x, replace_gradient(hard, soft))
+        soft = pixel_surgery.soft_salient_mask(
+            scores, surgery.threshold_of(scores), self.temperature, surgery.flat
+        )
+        exact = tf.stop_gradient(surgery.salient_of(tf.stop_gradient(scores)))
+        salient = replace_gradient(exact, soft)
+        return pixel_surgery.component(x, pixel_surgery.trivial_mask(salient))
 
 
 class SaliencyAware(SoftMask):
@@ -119,19 +125,19 @@ class SaliencyAware(SoftMask):
     def saliency(self, x, of):
         @tf.custom_gradient
         def smoothed(x):
-            classes = tf.argmax(self.classify(x), axis=-1)
+            classes = tf.argmax(self.guiding_logits(x), axis=-1)
 
             def backward(upstream, variables=()):
                 largest = tf.reduce_max(tf.abs(upstream), axis=(1, 2, 3), keepdims=True)
                 h = tf.math.divide_no_nan(self.radius, largest)
                 ahead, behind = (
-                    pixel_surgery.saliency(self.classify, x + sign * h * upstream, of, classes)
+                    pixel_surgery.saliency(self.guiding_logits, x + sign * h * upstream, of, classes)
                     for sign in (1, -1)
                 )
                 product = tf.math.divide_no_nan(ahead - behind, 2 * h)
                 return (product, [None] * len(variables)) if variables else product
 
-            return pixel_surgery.saliency(self.classify, x, of, classes), backward
+            return pixel_surgery.saliency(self.guiding_logits, x, of, classes), backward
 
         return smoothed(x)
 
@@ -202,4 +208,5 @@ def surrogate(pssr, name, **options):
     known = {"soft_mask": {"temperature"}, "saliency_aware": {"temperature", "radius"}}.get(name, set())
     if set(options) - known:
         raise InputError(f"{name} has no option {', '.join(sorted(set(options) - known))}")
-    return SURROGATES[name](pssr.classifier, pssr.surgery, pssr.extrapolator, name=name, **options)
+    stages = (pssr.classifier, pssr.surgery, pssr.extrapolator, pssr.guide)
+    return SURROGATES[name](*stages, name=name, **options)

@@ -6,6 +6,7 @@ from ..settings import (
     ClassifierSettings,
     DataSettings,
     Experiment,
+    HardenedSettings,
     RobustSettings,
     SurgerySettings,
 )
@@ -66,6 +67,17 @@ EXPERIMENT = Experiment(
         discriminator_learning_rate=1e-3,  # paper, section 4.3
         warmup_steps=200,  # ours, because the first steps at full rate can blank every image
     ),
+    hardened=HardenedSettings(
+        extrapolator_channels=32,  # ours, because it is the size of the CAE's, and nobody measured others yet
+        extrapolator_bottleneck=256,  # ours, because it is the size of the CAE's
+        extrapolator_start="identity",  # ours, because no pixels are removed that might be filled
+        inner_steps=4,  # ours, because ten steps take twice as long
+        inner_step_size=0.4,  # ours, because four steps reach well across the budget
+        ramp_share=0.0,  # ours, because ResNets learn at the whole budget from the start
+        lambda_pixel=0.003,  # ours, because it is the weight of the CAE for these images
+        augmentation="crop_and_flip:4",  # ours, because 50,000 images are soon learned by heart
+        epochs=10,  # ours, because nobody measured yet how many it takes
+    ),
 )
 
 PRESETS = {
@@ -77,6 +89,11 @@ PRESETS = {
         "classifier.epochs": 4,  # ours, because a smoke test takes minutes
         "cae.extrapolator_channels": 8,  # ours, because a smoke test takes minutes
         "cae.epochs": 2,  # ours, because a smoke test takes minutes
+        "hardened.extrapolator_channels": 8,  # ours, because a smoke test takes minutes
+        "hardened.inner_steps": 2,  # ours, because a smoke test takes minutes
+        "hardened.epochs": 1,  # ours, because a smoke test takes minutes
+        "hardened.evaluation": ("pgd:steps=5,best=true",),  # ours, because a smoke test takes minutes
+        "hardened.evaluated_images": 50,  # ours, because a smoke test takes minutes
     },
     "cpu": {},
     "paper": {

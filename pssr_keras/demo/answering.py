@@ -219,8 +219,8 @@ def _stages(defense):
             return {"restored": defense.purify(x)}
         found = {}
         if defense.surgery is not None:
-            found["saliency"] = tf.abs(defense.surgery.scores(defense.classify, x))
-            found["mask"] = defense.surgery.masks(defense.classify, x)[1]
+            found["saliency"] = tf.abs(defense.surgery.scores(defense.guiding_logits, x))
+            found["mask"] = defense.surgery.masks(defense.guiding_logits, x)[1]
             found["x_t"] = defense.remove(x)
         if defense.extrapolator is not None:
             found["restored"] = defense.purify(x)

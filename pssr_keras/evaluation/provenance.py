@@ -23,6 +23,8 @@ def identity(model):
     known = {"kind": type(model).__name__, "weights": weights_hash(model)}
     if getattr(model, "surgery", None) is not None:
         known["surgery"] = model.surgery.get_config()
+    if getattr(model, "guide", None) is not None:
+        known["guide"] = model.guide if isinstance(model.guide, str) else type(model.guide).__name__
     return known | {n: getattr(model, n) for n in ("temperature", "radius") if hasattr(model, n)}
 
 

@@ -53,7 +53,7 @@ def check_random_threshold(x_adv, pssr, x, y, eps=0.3, draws=10):
     right = []
     for alpha in np.random.default_rng(7).uniform(1, 2, draws):
         reading = dataclasses.replace(pssr.surgery, alpha=float(alpha))
-        answers = pssr.classifier(pssr.restore(reading.remove(pssr.classify, x_adv)))
+        answers = pssr.classifier(pssr.restore(reading.remove(pssr.guiding_logits, x_adv)))
         right.append(np.argmax(answers, axis=-1) == y)
     accuracy = float(np.mean(right))
     if accuracy < 0.1:

@@ -20,7 +20,7 @@ def exchanged(pssr, x, x_adv, y):
 
     @tf.function(reduce_retracing=True)
     def predicted(x, x_adv):
-        masks = [pssr.surgery.masks(pssr.classify, z)[1] for z in (x, x_adv)]
+        masks = [pssr.surgery.masks(pssr.guiding_logits, z)[1] for z in (x, x_adv)]
         inputs = [surgery.component(z, trivial) for z in (x, x_adv) for trivial in masks]
         kept = [tf.reduce_sum(surgery.component(x, trivial)) for trivial in masks]
         return [tf.argmax(pssr.classify(pssr.restore(z)), axis=-1) for z in inputs], kept

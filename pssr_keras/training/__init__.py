@@ -4,6 +4,7 @@ run.py         the stages in their order
 classifier.py  stage 1
 pairs.py       stage 2: attacked training images, and batches of pairs
 pssr.py        stage 3: the CAE; other defenses are other files, named in defenses.py
+hardened.py    in place of both: E trained against attacks on the whole pipeline
 fitting.py     epochs that can be interrupted: batches, callbacks, schedules
 devices.py     several devices, of one machine or of several, and device_layers.py, what their layers are
 folder.py      whose folder it is, and what is kept there
@@ -26,15 +27,16 @@ from .fitting import (
     warmup_cosine,
 )
 from .folder import prepare_folder, readable, remove_intermediate
+from .hardened import make_hardened, train_hardened
 from .pairs import augment, make_attacks, pairs_dataset
-from .pssr import make_cae, train_pssr, unfitted_surgery
-from .run import check_names, evaluate_run, load_splits, run, stages
+from .pssr import make_cae, surgery_of, train_pssr, unfitted_surgery
+from .run import check_names, evaluate_run, load_splits, row_of, run, stages
 
 __all__ = [
     "DEFENSES", "ONE_DEVICE", "Checkpoint", "Defense", "Devices", "SGDWithDecayInGradient", "TimeToGo",
     "augment", "check_classifier", "check_names", "classifier_optimizer", "epochs_of_batches", "evaluate_run",
     "first", "fit", "keep_epochs", "learning_rate", "load_model", "load_splits", "make_attacks", "make_cae",
-    "pairs_dataset", "prepare_folder", "read_json", "readable", "remove_intermediate", "run",
-    "stages", "train_classifier", "train_defense", "train_pssr", "unfitted_surgery", "warmup_cosine",
-    "write_atomically", "write_json",
+    "make_hardened", "pairs_dataset", "prepare_folder", "read_json", "readable", "remove_intermediate",
+    "row_of", "run", "stages", "surgery_of", "train_classifier", "train_defense", "train_hardened",
+    "train_pssr", "unfitted_surgery", "warmup_cosine", "write_atomically", "write_json",
 ]  # fmt: skip

@@ -8,7 +8,8 @@ import dataclasses
 import typing
 
 from ..inputs import InputError
-from . import pssr
+from ..settings import ADAPTIVE_ATTACKS, STANDARD_ATTACKS
+from . import hardened, pssr
 from .devices import ONE_DEVICE
 
 
@@ -22,13 +23,20 @@ class Defense:
             finished. One that trains on one device only does it in `devices.chief_first`, so that other
             workers wait, then read.
         check: function of an experiment that refuses unknown names before any work.
+        adaptive_attacks: what an attacker who knows the defense uses where nothing else is asked for.
+        claims: whether it claims to stand before him: then a run ends with an evaluation of that, too.
     """
 
     train: typing.Callable
     check: typing.Callable = lambda experiment: None
+    adaptive_attacks: tuple[str, ...] = ADAPTIVE_ATTACKS
+    claims: bool = False
 
 
-DEFENSES = {"pssr": Defense(pssr.train_pssr, pssr.check_names)}
+DEFENSES = {
+    "pssr": Defense(pssr.train_pssr, pssr.check_names),
+    "hardened": Defense(hardened.train_hardened, hardened.check_names, STANDARD_ATTACKS, claims=True),
+}
 
 
 def check_defense(experiment):

@@ -12,11 +12,25 @@ from .fitting import fit, learning_rate
 from .pairs import adversarial_images, augment, make_attacks, pairs_dataset, remove_salient_pixels
 
 
-def unfitted_surgery(experiment):
-    """The pixel surgery of an experiment, if any, without the mean over the data set that it may need."""
+def surgery_of(experiment):
+    """The pixel surgery of an experiment, without the mean over the data set that it may need."""
     numbers = experiment.surgery
-    surgery = PixelSurgery(numbers.alpha, numbers.score, numbers.channels, numbers.threshold, numbers.flat)
-    return surgery if numbers.enabled else None
+    return PixelSurgery(
+        alpha=numbers.alpha,
+        score=numbers.score,
+        channels=numbers.channels,
+        threshold=numbers.threshold,
+        flat=numbers.flat,
+        removal=numbers.removal,
+        temperature=numbers.temperature,
+        at_most=numbers.at_most,
+    )
+
+
+def unfitted_surgery(experiment):
+    """As `surgery_of`; None where the experiment leaves it out."""
+    surgery = surgery_of(experiment)
+    return surgery if experiment.surgery.enabled else None
 
 
 def check_names(experiment):

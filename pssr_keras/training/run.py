@@ -7,7 +7,7 @@ repeated; a stage that was interrupted goes on from its last epoch. All randomne
     config.json                the experiment and the hash of a classifier that was brought along
     classifier.keras           stage 1
     adversarial-<attack>.npy   stage 2, deleted at the end
-    pssr.keras                 stage 3, named after the defense
+    pssr.keras                 stage 3, named after the defense, such as hardened.keras
     evaluation.json            stage 4
     *_log.csv, tensorboard/    losses and accuracies of each epoch
     checkpoint-*.weights.h5    the state of a stage, deleted at the end
@@ -18,11 +18,12 @@ import pathlib
 import time
 
 from .. import data, evaluation
+from ..attacks import adaptive
 from ..defense import PSSR
 from ..files import read_json, write_json
 from . import classifier as classifier_stage
 from .classifier import train_classifier
-from .defenses import check_defense, train_defense
+from .defenses import DEFENSES, check_defense, train_defense
 from .devices import ONE_DEVICE
 from .folder import prepare_folder, remove_intermediate
 from .pairs import make_attacks
@@ -104,16 +105,27 @@ def stages(defended):
     """
     if not isinstance(defended, PSSR):
         return {"undefended": defended.classifier, defended.name: defended}
-    return {
-        "undefended": PSSR(defended.classifier, None, None, name="undefended"),
-        "+PS": PSSR(defended.classifier, defended.surgery, None, name="surgery_only"),
+    undefended = {"undefended": PSSR(defended.classifier, None, None, name="undefended")}
+    if defended.name == "hardened" and defended.surgery is None:
+        return undefended | {row_of(defended): defended}
+    guide = defended.guiding_model()
+    return undefended | {
+        "+PS": PSSR(defended.classifier, defended.surgery, None, guide, name="surgery_only"),
         "+CAE": PSSR(defended.classifier, None, defended.extrapolator, name="extrapolator_only"),
-        "PSSR": defended,
+        row_of(defended): defended,
     }
 
 
+def row_of(defended):
+    """The row of a table in which a defense stands."""
+    return "PSSR" if isinstance(defended, PSSR) and defended.name != "hardened" else defended.name
+
+
 def evaluate_run(experiment, defended, test):
-    """Stage 4: all rows under all evaluation attacks, with the whole configuration in the record."""
+    """Stage 4: all rows under all evaluation attacks, with the whole configuration in the record.
+
+    Of a defense that claims to stand before an attacker who knows it, also the record of one: "adaptive".
+    """
     suite = make_attacks(experiment, experiment.attack.evaluation)
     start = time.perf_counter()
     record = evaluation.evaluate(
@@ -125,5 +137,22 @@ def evaluate_run(experiment, defended, test):
         batch_size=experiment.batch_size,
         progress=True,
     )
+    if DEFENSES[experiment.defense].claims:
+        record["adaptive"] = evaluate_adaptively(experiment, defended, test)
     seconds = round(time.perf_counter() - start, 1)
     return {"configuration": dataclasses.asdict(experiment), "evaluation_seconds": seconds, **record}
+
+
+def evaluate_adaptively(experiment, defended, test):
+    """The defense under attacks through its surrogates, those of `hardened.evaluation`."""
+    numbers = experiment.hardened
+    return evaluation.evaluate(
+        adaptive.surrogates(defended),
+        {row_of(defended): defended},
+        test.take(slice(0, min(numbers.evaluated_images, len(test)))),
+        make_attacks(experiment, numbers.evaluation),
+        threat_model=evaluation.ADAPTIVE,
+        seed=experiment.seed,
+        batch_size=experiment.batch_size,
+        progress=True,
+    )

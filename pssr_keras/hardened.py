@@ -1,0 +1,265 @@
+"""A hardened extrapolator: E trained through the whole frozen pipeline, against whoever attacks all of it.
+
+Ours, not the paper's. The CAE trains E on images that were attacked once, on the classifier alone, so that an
+attacker who goes through E finds what he wants. Here each step attacks the pipeline as it is at that step, as
+adversarial training does (Madry et al. 2018); but only E learns, and the classifier stays as it was:
+
+    x' = the worst image that a few steps find in the eps-ball around x, for F(E(remove(x')))
+
+    L = (1 - a) CE(F(E(x)), y) + a CE(F(E(x')), y) + b KL(F(E(x)) || F(E(x')))
+        + lambda_adversarial L_adv + lambda_pixel L_pc + lambda_r_drop L_ARD
+
+where L_adv, L_pc and L_ARD are equations 8, 9 and 11 of clean and attacked images alike, and the KL is the
+pairing of TRADES (Zhang et al. 2019). Without surgery, remove does nothing.
+"""
+
+import keras
+import tensorflow as tf
+
+from . import losses
+from .attacks import adaptive
+from .attacks.base import cross_entropy
+from .baselines.inner import worst_images
+from .defense import PSSR
+from .inputs import InputError
+
+INNER_LOSSES = ("cross_entropy", "divergence")
+
+
+@keras.saving.register_keras_serializable("pssr_keras")
+class HardenedCAE(keras.Model):
+    """The training of E through F(E(remove(x))) under attack; see the head of this module.
+
+    Args:
+        extrapolator: E, (B, H, W, C) -> (B, H, W, C).
+        classifier: F, (B, H, W, C) -> logits (B, K); it is frozen: its `trainable` becomes False.
+        eps: the budget of the attack, Linf.
+        surgery, guide: see `defense.PSSR`; None leaves pixel surgery out. Its mask is a constant of the loss.
+        discriminator: D of equation 8; not needed where lambda_adversarial is 0.
+        average: another E, into which the moving average of the weights goes; None for no average.
+        surrogates: through which the pipeline is attacked, names of `attacks.adaptive.SURROGATES`; of
+            several, each step takes the next.
+        inner_steps, inner_step_size: of the attack; the size in units of the pixel range, at the full budget.
+        inner_loss: what it raises, "cross_entropy", or "divergence" KL(F(E(x)) || F(E(x'))).
+        ramp_steps: the budget grows linearly from 0 over so many steps of training.
+        attacked_share: a, from 0 to 1.
+        trades_weight: b.
+        passes: how often each image passes through E, under another dropout.
+        lambda_adversarial, lambda_pixel, lambda_r_drop: weights of equations 8, 9 and 11.
+        saturating, pixel_reduction: see `losses`.
+        averaging: share of the average that stays at each step; less at first, so that it forgets the start.
+
+    `fit` takes batches (x, y, noise): clean images, true labels, and where attacks start, in [-1, 1).
+
+    Raises:
+        InputError: for an unknown inner loss or surrogate, or a missing discriminator.
+    """
+
+    def __init__(
+        self,
+        extrapolator,
+        classifier,
+        eps,
+        *,
+        surgery=None,
+        guide=None,
+        discriminator=None,
+        average=None,
+        surrogates=("frozen_mask",),
+        inner_steps=7,
+        inner_step_size=0.075,
+        inner_loss="cross_entropy",
+        ramp_steps=0,
+        attacked_share=0.5,
+        trades_weight=0.0,
+        passes=1,
+        lambda_adversarial=0.0,
+        lambda_pixel=0.0,
+        lambda_r_drop=0.0,
+        saturating=True,
+        pixel_reduction="sum",
+        averaging=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_names(surrogates, inner_loss)
+        if lambda_adversarial and discriminator is None:
+            raise InputError(
+                f"lambda_adversarial is {lambda_adversarial}, expected 0 without a discriminator"
+            )
+        classifier.trainable = False
+        self.extrapolator = extrapolator
+        self.classifier = classifier
+        self.eps = eps
+        self.surgery = surgery
+        self.guide = guide
+        self.discriminator = discriminator
+        self.average = average
+        self.surrogates = tuple(surrogates)
+        self.inner_steps = inner_steps
+        self.inner_step_size = inner_step_size
+        self.inner_loss = inner_loss
+        self.ramp_steps = ramp_steps
+        self.attacked_share = attacked_share
+        self.trades_weight = trades_weight
+        self.passes = passes
+        self.lambda_adversarial = lambda_adversarial
+        self.lambda_pixel = lambda_pixel
+        self.lambda_r_drop = lambda_r_drop
+        self.saturating = saturating
+        self.pixel_reduction = pixel_reduction
+        self.averaging = averaging
+        names = ["clean", "attacked", "pairing", "pixel", "total", "attacked_accuracy"]
+        names += ["r_drop"] if lambda_r_drop else []
+        names += ["adversarial", "discriminator"] if lambda_adversarial else []
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    def compile(self, extrapolator_optimizer, discriminator_optimizer=None, **kwargs):
+        """The optimizers are built at once, or a checkpoint would silently lose their state."""
+        # XLA's convolutions are several times slower than oneDNN's on a CPU.
+        super().compile(**{"jit_compile": False, **kwargs})
+        self.extrapolator_optimizer = extrapolator_optimizer
+        extrapolator_optimizer.build(self.extrapolator.trainable_variables)
+        if self.lambda_adversarial:
+            self.discriminator_optimizer = discriminator_optimizer
+            discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    @property
+    def result(self):
+        """The E that was trained: the average of its weights, if there is one."""
+        return self.extrapolator if self.average is None else self.average
+
+    def call(self, x, training=None):
+        return self.extrapolator(x, training=training)
+
+    def pipeline(self):
+        """The defense as it is now; it shares the weights."""
+        return PSSR(self.classifier, self.surgery, self.extrapolator, self.guide)
+
+    def ramp(self):
+        """The share of the budget that this step may use."""
+        if not self.ramp_steps:
+            return tf.constant(1.0)
+        return tf.minimum(tf.cast(self.extrapolator_optimizer.iterations, tf.float32) / self.ramp_steps, 1.0)
+
+    def attacked(self, x, y, noise):
+        """x': the worst images (B, H, W, C) around x that the attack finds in the pipeline as it is now."""
+        pipeline, ramp = self.pipeline(), self.ramp()
+        if self.inner_loss == "divergence":
+            reference = tf.stop_gradient(pipeline(x))
+
+        def loss(logits):
+            if self.inner_loss == "divergence":
+                return losses.kl_divergence(reference, logits)
+            return cross_entropy(y, logits)
+
+        def through(name):
+            return worst_images(
+                loss,
+                adaptive.surrogate(pipeline, name),
+                x,
+                x + ramp * self.eps * noise,
+                ramp * self.eps,
+                ramp * self.inner_step_size,
+                self.inner_steps,
+            )
+
+        if len(self.surrogates) == 1:
+            return through(self.surrogates[0])
+        turn = tf.cast(self.extrapolator_optimizer.iterations, tf.int32) % len(self.surrogates)
+        return tf.switch_case(turn, [lambda name=name: through(name) for name in self.surrogates])
+
+    def train_step(self, data):
+        x, y, noise = data
+        x_adv = self.attacked(x, y, noise)
+        x_t = tf.stop_gradient(self.pipeline().remove(tf.concat([x, x_adv], axis=0)))
+        clean_x = tf.tile(x, (2, 1, 1, 1))  # what belongs to each of x_t
+        count = tf.shape(x)[0]
+        values = {}
+
+        with tf.GradientTape() as tape:
+            # All passes of clean and attacked images are one batch, in which E sees them alike.
+            restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=True)
+            logits = self.classifier(restored, training=False)
+            classes = logits.shape[-1]
+            clean, attacked = tf.unstack(tf.reshape(logits, (self.passes, 2, count, classes)), axis=1)
+            values["clean"], values["attacked"] = (
+                losses.query_loss(tf.tile(y, (self.passes,)), tf.reshape(part, (-1, classes)))
+                for part in (clean, attacked)
+            )
+            values["pairing"] = tf.reduce_mean(losses.kl_divergence(clean, attacked))
+            values["pixel"] = losses.pixel_consistency_loss(
+                tf.tile(clean_x, (self.passes, 1, 1, 1)), restored, self.pixel_reduction
+            )
+            total = (
+                (1 - self.attacked_share) * values["clean"]
+                + self.attacked_share * values["attacked"]
+                + self.trades_weight * values["pairing"]
+                + self.lambda_pixel * values["pixel"]
+            )
+            if self.lambda_r_drop:
+                values["r_drop"] = losses.adversarial_r_drop_loss(
+                    tf.reshape(logits, (self.passes, 2 * count, classes)),
+                    tf.tile(self.classifier(x, training=False), (2, 1)),
+                )
+                total += self.lambda_r_drop * values["r_drop"]
+            if self.lambda_adversarial:
+                one_restored = restored[: 2 * count]
+                judged = self.discriminator([x_t, one_restored], training=True)
+                values["adversarial"] = losses.adversarial_loss(judged, self.saturating)
+                total += self.lambda_adversarial * values["adversarial"]
+            share = losses.share_of_batch(total)
+        weights = self.extrapolator.trainable_variables
+        self.extrapolator_optimizer.apply(tape.gradient(share, weights), weights)
+        values["total"] = total
+        right = tf.argmax(attacked[0], axis=-1, output_type=y.dtype) == y
+        values["attacked_accuracy"] = tf.reduce_mean(tf.cast(right, tf.float32))
+
+        if self.lambda_adversarial:
+            values["discriminator"] = self.train_discriminator(x_t, clean_x, tf.stop_gradient(one_restored))
+        if self.average is not None:
+            self.update_average()
+        for name, tracker in self.trackers.items():
+            tracker.update_state(values[name])
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def train_discriminator(self, x_t, x, restored):
+        """One step of D, equation 8; returns its loss."""
+        with tf.GradientTape() as tape:
+            loss = losses.discriminator_loss(
+                self.discriminator([x_t, x], training=True),
+                self.discriminator([x_t, restored], training=True),
+            )
+            share = losses.share_of_batch(loss)
+        weights = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
+        return loss
+
+    def update_average(self):
+        """average <- m average + (1 - m) E with m = min(averaging, (1 + t) / (10 + t)) at the t-th step.
+
+        All weights, the running statistics of batch normalisation among them.
+        """
+        step = tf.cast(self.extrapolator_optimizer.iterations, tf.float32)
+        stays = tf.minimum(self.averaging, (1 + step) / (10 + step))
+        for kept, new in zip(self.average.weights, self.extrapolator.weights, strict=True):
+            kept.assign(stays * kept + (1 - stays) * new)
+
+
+def check_names(surrogates, inner_loss):
+    """Refuse unknown names.
+
+    Raises:
+        InputError: for an unknown inner loss or surrogate, or no surrogate at all.
+    """
+    if inner_loss not in INNER_LOSSES:
+        raise InputError(f"inner_loss is {inner_loss!r}, expected one of {', '.join(INNER_LOSSES)}")
+    for name in surrogates or ("",):
+        if name not in adaptive.SURROGATES:
+            known = ", ".join(adaptive.SURROGATES)
+            raise InputError(f"surrogates are {', '.join(surrogates)!r}, expected some of {known}")
