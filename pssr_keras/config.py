@@ -10,6 +10,7 @@ from .inputs import InputError
 from .settings import (
     ADAPTIVE_ATTACKS,
     CHECKED_IMAGES,
+    TRANSFER_ATTACKS,
     Experiment,
     Reproduction,
     flat,
@@ -19,6 +20,7 @@ from .settings import (
 __all__ = [
     "ADAPTIVE_ATTACKS",
     "CHECKED_IMAGES",
+    "TRANSFER_ATTACKS",
     "Experiment",
     "Reproduction",
     "experiment",

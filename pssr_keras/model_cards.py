@@ -47,7 +47,18 @@ def described(card, settings, entry):
         images = f"the {images} without the bundled ones, which are held out for tests without a network"
     factor = settings["classifier.width"]
     channels_are = "the published number" if factor == 1 else f"{factor:g} times the published number"
-    channels_of_e, bottleneck = (settings[f"cae.extrapolator_{name}"] for name in ("channels", "bottleneck"))
+    hardened = settings["defense"] == "hardened"
+    group = "hardened" if hardened else "cae"
+    channels_of_e, bottleneck = (
+        settings[f"{group}.extrapolator_{name}"] for name in ("channels", "bottleneck")
+    )
+    in_training = (
+        f"{settings['hardened.inner_steps']} steps of PGD inside each step, eps "
+        f"{settings['attack.eps']:.4g} (Linf), on F(E(x)) as it was then"
+        if hardened
+        else f"{', '.join(settings['attack.training'])}, eps {settings['attack.eps']:.4g} "
+        "(Linf), crafted on the classifier"
+    )
     lines = {
         "classifier": f"{ARCHITECTURES.get(architecture, architecture)}, width {factor:g} ({channels_are} of "
         "channels)",
@@ -57,9 +68,9 @@ def described(card, settings, entry):
         f"channels, bottleneck {bottleneck}",
         "trained on": f"{images}, source {settings['data.source']}; {settings['data.validation_size']:,} of "
         "them for validation alone",
-        "attacks in training": f"{', '.join(settings['attack.training'])}, eps {settings['attack.eps']:.4g} "
-        "(Linf), crafted on the classifier",
-        "schedule": f"classifier {settings['classifier.epochs']} epochs, E {settings['cae.epochs']} epochs",
+        "attacks in training": in_training,
+        "schedule": f"classifier {settings['classifier.epochs']} epochs, E {settings[f'{group}.epochs']} "
+        "epochs",
         "seed": settings["seed"],
         "SHA-256 of the file": f"`{card['sha256']}`",
         "made with": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
@@ -70,10 +81,15 @@ def described(card, settings, entry):
 
 def surgery(settings):
     """The readings of pixel surgery, in words."""
-    if not settings["surgery.enabled"]:
+    hardened = settings["defense"] == "hardened"
+    if settings["hardened.mask"] == "none" if hardened else not settings["surgery.enabled"]:
         return "no pixel surgery"
-    names = ("alpha", "score", "channels", "threshold", "flat")
-    return "pixel surgery with " + ", ".join(f"{name} {settings[f'surgery.{name}']}" for name in names)
+    names = ["alpha", "score", "channels", "threshold", "flat"]
+    names += ["removal", "temperature"] if settings["surgery.removal"] != "hard" else []
+    names += ["at_most"] if settings["surgery.at_most"] < 1 else []
+    words = "pixel surgery with " + ", ".join(f"{name} {settings[f'surgery.{name}']}" for name in names)
+    guided = hardened and settings["hardened.mask"] == "pipeline"
+    return words + (", guided by F(E(x))" if guided else "")
 
 
 def accuracies(card):
@@ -85,7 +101,8 @@ def accuracies(card):
 
 def worst_case(card, adaptive):
     """The paragraphs about an attacker who knows all of the defense."""
-    found = measured_worst_case(card, adaptive)
+    own = card.get("adaptive")
+    found = measured_worst_case(card, {"parts": [own]} if own else adaptive)
     if found is None:
         return [
             "## Warning: nobody has measured the worst case",
@@ -95,15 +112,27 @@ def worst_case(card, adaptive):
     part, cell = found
     stands = "nothing stands" if cell["accuracy"] == 0 else f"{100 * cell['accuracy']:.1f}% stand"
     low, high = (100 * bound for bound in cell["interval_95"])
-    folder = adaptive["dataset"]
+    if own:
+        attackers = f"over {attacks_in_words(own)}. Threat model {own['threat_model']}."
+    else:
+        table = f"../../results/{adaptive['dataset']}/tables.md#table-3-adaptive-attackers"
+        attackers = f"over all surrogates and attacks of [Table 3]({table})."
     return [
-        f"## Warning: in the worst case {stands}",
+        f"## {'In' if own else 'Warning: in'} the worst case {stands}",
         f"An attacker who knows all of the defense leaves **{100 * cell['accuracy']:.1f}%** ({low:.1f} to "
-        f"{high:.1f}) of the images right, in the worst case over all surrogates and attacks of "
-        f"[Table 3](../../results/{folder}/tables.md#table-3-adaptive-attackers). n = {part['n']:,}, "
+        f"{high:.1f}) of the images right, in the worst case {attackers} n = {part['n']:,}, "
         f"{evaluation.budgets(part)}, data: {part['data']}, seed {part['seed']}. Higher accuracies on "
         "this page measure what their attackers did not know.",
     ]
+
+
+def attacks_in_words(record):
+    """Every attack of a record in the Linf norm, and the models that it was crafted on."""
+    found = {}
+    for attack in record["attacks"].values():
+        if attack["norm"] == "Linf":
+            found.setdefault(NAMES.get(attack["attack"], attack["attack"]), []).append(attack["crafted_on"])
+    return "; ".join(f"{name} on {', '.join(sources)}" for name, sources in found.items())
 
 
 def measured_worst_case(card, adaptive):

@@ -33,7 +33,7 @@ def load_pretrained(name):
     """The shipped PSSR for a data set, with its classifier.
 
     Args:
-        name: "mnist", "cifar10" or another of `names()`.
+        name: "mnist", "cifar10", a hardened one such as "mnist-hardened", or another of `names()`.
 
     Returns:
         `defense.PSSR`.
@@ -49,30 +49,59 @@ def load_pretrained(name):
     return load_model(path)
 
 
-def publish(run_folder, name=None, folder=FOLDER):
+def publish(run_folder, name=None, folder=FOLDER, adaptive=None):
     """Copy the defense of a finished run to the shipped weights, and write its model card.
 
     Args:
         run_folder: of scripts/train.py.
-        name: of the shipped weights; that of the data set if None.
+        name: of the shipped weights; if None, that of the data set, followed by that of the defense where it
+            is not the paper's, as in "mnist-hardened".
         folder: of the shipped weights.
+        adaptive: the record of scripts/evaluate.py --threat-model adaptive on this run; that of the run
+            itself, if it has one, if None.
 
     Raises:
-        InputError: if the run is not finished.
+        InputError: if the run is not finished, or for a record of other weights or another attacker.
     """
     run_folder, folder = pathlib.Path(run_folder), pathlib.Path(folder)
     finished = run_folder / "evaluation.json"
     if not finished.is_file():
         raise InputError(f"{run_folder} holds no finished run: run scripts/train.py --out {run_folder} first")
     record = read_json(finished)
-    folder.mkdir(exist_ok=True)
     configuration = record["configuration"]
-    name = name or configuration["dataset"]
     defense = configuration.get("defense", "pssr")  # older records know no other
+    name = name or (configuration["dataset"] + ("" if defense == "pssr" else f"-{defense}"))
+    if adaptive is not None:
+        record["adaptive"] = worst_case_of(read_json(pathlib.Path(adaptive)), record, adaptive)
+    folder.mkdir(exist_ok=True)
     shutil.copyfile(run_folder / f"{defense}.keras", folder / f"{name}.keras")
-    for cells in record["cells"].values():
-        for cell in cells.values():
-            del cell["correct"]  # the flags are in the run's own record
-    del record["indices"]
+    for part in (record, record.get("adaptive", {"cells": {}})):
+        for cells in part["cells"].values():
+            for cell in cells.values():
+                del cell["correct"]  # the flags are in the record itself
+        for attack in part.get("attacks", {}).values():
+            attack.pop("robust_when_crafted", None)
+            attack.pop("distances", None)
+        part.pop("indices", None)
     card = {"name": name, "sha256": file_hash(folder / f"{name}.keras"), **record}
     write_json(folder / f"{name}.json", card)
+
+
+def worst_case_of(found, record, name):
+    """A record of an attacker who knows a defense, if it is about the weights of a run's record.
+
+    Args:
+        found: the record.
+        record: of the run.
+        name: of the first one's file, for errors.
+
+    Raises:
+        InputError: if it is no such record, or about other weights.
+    """
+    measured = set(found.get("weights", {}).values())
+    if not any("worst case" in cells for cells in found.get("cells", {}).values()):
+        raise InputError(f"{name} has no worst case: make it by scripts/evaluate.py --threat-model adaptive")
+    weights = list(record["weights"].values())[-1]  # the whole defense is the last row
+    if measured != {weights}:
+        raise InputError(f"{name} is about other weights than those of the run: evaluate --run that run")
+    return {key: value for key, value in found.items() if key not in ("configuration", "weights_from")}

@@ -26,6 +26,11 @@ STANDARD_ATTACKS = (
     "cw",  # ours, because its distances tell how far from the budget an image stands
     "hop-skip-jump",  # ours, because it needs answers alone, whatever becomes of gradients and logits
 )
+# What is crafted on other models: the last iterates, as whoever stops when a substitute falls stops early.
+TRANSFER_ATTACKS = (
+    "pgd:steps=100",  # ours, because it goes on where the substitute has long fallen
+    "mim",  # ours, because it is made to transfer
+)
 CHECKED_IMAGES = 100  # ours, because the checks look for failures of tens of percent
 
 

@@ -1,7 +1,11 @@
 #!/usr/bin/env python
 """Make the PSSR of a finished run the shipped weights of its data set, with a model card.
 
-python scripts/publish_weights.py runs/mnist-cpu-tfds-seed0
+    python scripts/publish_weights.py runs/mnist-cpu-tfds-seed0
+    python scripts/publish_weights.py runs/hardened --adaptive hardened.json
+
+The second one puts the worst case into the card that scripts/evaluate.py --run runs/hardened --threat-model
+adaptive --out hardened.json measured.
 """
 
 import argparse
@@ -15,9 +19,12 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", help="folder of a finished run of scripts/train.py")
-    parser.add_argument("--name", help="name of the shipped weights; that of the data set by default")
+    parser.add_argument("--name", help="name of the shipped weights, such as mnist-hardened")
+    parser.add_argument("--adaptive", metavar="FILE", help="record of an attacker who knows the defense")
     arguments = parser.parse_args(argv)
-    return command_line.run(pretrained.publish, arguments.run, arguments.name)
+    return command_line.run(
+        pretrained.publish, arguments.run, arguments.name, pretrained.FOLDER, arguments.adaptive
+    )
 
 
 if __name__ == "__main__":

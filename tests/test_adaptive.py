@@ -1,8 +1,9 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pssr_keras import PSSR, InputError, PixelSurgery, attacks, surgery
+from pssr_keras import PSSR, InputError, PixelSurgery, attacks, checks, surgery
 from pssr_keras.attacks import adaptive, base
 
 NAMES = list(adaptive.SURROGATES)
@@ -162,3 +163,65 @@ def test_saliency_of_a_given_class(toy_classifier, toy_images):
     np.testing.assert_allclose(
         surgery.saliency(toy_classifier, x, classes=predicted), surgery.saliency(toy_classifier, x), atol=1e-6
     )
+
+
+KINDS = {
+    "soft": (PixelSurgery(alpha=1.0, removal="soft", temperature=0.5), None),
+    "soft and bounded": (PixelSurgery(alpha=1.0, removal="soft", temperature=0.5, at_most=0.25), None),
+    "soft, guided": (PixelSurgery(alpha=1.0, removal="soft", temperature=0.5), "pipeline"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exact_gradient_through_a_soft_mask_is_that_of_finite_differences(
+    kind, toy_classifier, toy_extrapolator, toy_images
+):
+    """All of it, the mask included, in float64; frozen, the mask's share is missing."""
+    surgery_of_kind, guide = KINDS[kind]
+    few = toy_images.take(slice(0, 12))
+    defense = PSSR(toy_classifier, surgery_of_kind, toy_extrapolator, guide)
+
+    def errors(name):
+        surrogate = adaptive.surrogate(defense, name)
+        np.testing.assert_allclose(surrogate(few.x), defense(few.x), atol=1e-5)
+        return checks.Measurements(defense, few, 0.1, surrogate).errors_of_gradient
+
+    assert np.quantile(errors("soft_mask"), 0.8) < 0.02
+    assert np.quantile(errors("frozen_mask"), 0.2) > 0.05
+
+
+def test_the_exact_gradient_through_a_soft_mask_passes_relu_networks(toy_images):
+    """A ReLU has no second derivative, but the softmax of the log-odds has: true but for kinks."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    x = keras.layers.Dense(16, activation="relu")(keras.layers.Flatten()(x))
+    network = keras.Model(inputs, keras.layers.Dense(3)(x))
+    few = toy_images.take(slice(0, 12))
+    defense = PSSR(network, PixelSurgery(alpha=1.0, removal="soft", temperature=0.5))
+    exact, frozen = (
+        checks.Measurements(defense, few, 0.1, adaptive.surrogate(defense, name)).errors_of_gradient
+        for name in ("soft_mask", "frozen_mask")
+    )
+    assert np.quantile(exact, 0.8) < 0.02
+    assert np.median(frozen) > 2 * np.median(exact)
+
+
+@every_surrogate
+def test_surrogates_of_guided_and_soft_masks_have_the_defense_s_logits(
+    name, toy_classifier, toy_extrapolator, toy_images
+):
+    for reading, guide in ((PixelSurgery(alpha=1.0, at_most=0.2), "pipeline"), KINDS["soft, guided"]):
+        defense = PSSR(toy_classifier, reading, toy_extrapolator, guide)
+        surrogate = adaptive.surrogate(defense, name)
+        x, y = toy_images.x[:8], toy_images.y[:8]
+        np.testing.assert_allclose(surrogate(x).numpy(), defense(x).numpy(), atol=1e-5)
+        assert np.abs(gradient(surrogate, x, y)).max() > 0
+
+
+def test_the_soft_mask_takes_the_temperature_of_a_soft_surgery(toy_classifier):
+    temperatures = [
+        adaptive.surrogate(PSSR(toy_classifier, reading), "soft_mask").temperature
+        for reading in (PixelSurgery(), PixelSurgery(removal="soft", temperature=0.7), None)
+    ]
+    assert temperatures == [0.3, 0.7, 0.3]

@@ -28,7 +28,7 @@ def plain(toy_classifier, toy_images):
 def test_nothing_fails_on_an_honest_model(plain):
     assert checks.reliable(plain), checks.text(plain)
     assert "no check failed" in checks.text(plain)
-    assert len(plain) == 17
+    assert len(plain) == 19
 
 
 def test_a_gradient_masked_model_fails(toy_classifier, toy_images):

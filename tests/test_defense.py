@@ -2,6 +2,7 @@ import inspect
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -88,3 +89,46 @@ def test_one_file_loads_in_a_fresh_process(pssr, toy_images, tmp_path):
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), pssr(toy_images.x), atol=1e-5)
+
+
+@pytest.mark.parametrize("guide", ["pipeline", "model"])
+def test_a_guide_makes_the_mask_and_nothing_else(guide, pssr, toy_images):
+    stages = (pssr.classifier, pssr.surgery, pssr.extrapolator)
+    other = PSSR(pssr.classifier, None, pssr.extrapolator)
+    guided = PSSR(*stages, "pipeline" if guide == "pipeline" else other)
+    x = tf.constant(toy_images.x)
+    x_t = pssr.surgery.remove(other, x)
+    assert np.abs(x_t - pssr.remove(x)).max() > 0.1  # the classifier's own saliency is another
+    np.testing.assert_allclose(guided.remove(x), x_t, atol=1e-6)
+    np.testing.assert_allclose(guided(x), pssr.classify(pssr.restore(x_t)), atol=1e-5)
+    alone = PSSR(pssr.classifier, pssr.surgery, None, guided.guiding_model())
+    np.testing.assert_allclose(alone.remove(x), x_t, atol=1e-6)
+
+
+def test_a_guide_is_frozen_and_an_unknown_one_refused(pssr, toy_network):
+    PSSR(pssr.classifier, pssr.surgery, pssr.extrapolator, toy_network)
+    assert not toy_network.trainable
+    with pytest.raises(InputError, match="guide is 'me', expected None, 'pipeline' or a Keras model"):
+        PSSR(pssr.classifier, pssr.surgery, pssr.extrapolator, "me")
+
+
+@pytest.mark.parametrize("guide", [None, "pipeline", "model"])
+def test_a_guide_is_kept_in_the_file(guide, pssr, toy_network, toy_images, tmp_path):
+    given = toy_network if guide == "model" else guide
+    model = PSSR(pssr.classifier, PixelSurgery(removal="soft", at_most=0.3), pssr.extrapolator, given)
+    model.save(tmp_path / "guided.keras")
+    again = keras.saving.load_model(tmp_path / "guided.keras")
+    assert again.surgery == model.surgery
+    assert (again.guide == guide) if guide != "model" else again.guide.name == toy_network.name
+    np.testing.assert_allclose(again(toy_images.x), model(toy_images.x), atol=1e-5)
+    weights = evaluation.weights_hash
+    assert evaluation.identity(again) == evaluation.identity(model)
+    unguided = PSSR(pssr.classifier, PixelSurgery(removal="soft", at_most=0.3), pssr.extrapolator)
+    assert (evaluation.identity(unguided) == evaluation.identity(model)) == (guide is None)
+    assert (weights(unguided) == weights(model)) == (guide != "model")
+
+
+def test_a_file_from_before_there_were_guides_has_none(pssr):
+    config = pssr.get_config()
+    del config["guide"]
+    assert PSSR.from_config(config).guide is None

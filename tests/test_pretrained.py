@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 
@@ -13,11 +14,18 @@ from pssr_keras import (
     data,
     evaluation,
     load_pretrained,
+    model_cards,
     pretrained,
     training,
 )
+from pssr_keras.attacks import adaptive
 
 NAMES = pretrained.names()
+
+
+def whole(card):
+    """The row of the whole defense: the last one."""
+    return list(card["cells"])[-1]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +45,13 @@ def test_the_card_tells_what_the_weights_are(name):
     assert card["data"].startswith(f"tfds {settings['dataset']}")
     assert card["seed"] == settings["seed"]
     assert {"keras", "tensorflow", "cleverhans"} <= set(card["versions"])
-    assert set(card["cells"]["PSSR"]) == {"benign", "fgsm", "bim", "mim", "pgd"}
+    assert set(card["cells"][whole(card)]) == {"benign", "fgsm", "bim", "mim", "pgd"}
+    if settings["defense"] == "hardened":  # it claims to stand, so it says who attacked it, and what was left
+        known = card["adaptive"]
+        assert known["threat_model"] == evaluation.ADAPTIVE
+        assert known["n"] > 0
+        assert 0 <= known["cells"][whole(known)][evaluation.WORST_CASE]["accuracy"] <= 1
+        assert known["weights"][whole(known)] == card["weights"][whole(card)]
     if data.DATASETS[settings["dataset"]].bundled.training_pixels:
         assert settings["data.exclude_bundled"] is True
 
@@ -47,9 +61,12 @@ def test_the_weights_are_those_the_card_measured(name):
     defense, card = load_pretrained(name), pretrained.model_card(name)
     settings = config.read(card["configuration"])
     assert isinstance(defense, PSSR)
-    assert evaluation.weights_hash(defense) == card["weights"]["PSSR"]
+    assert evaluation.weights_hash(defense) == card["weights"][whole(card)]
     assert evaluation.weights_hash(defense.classifier) == card["crafted_on"]
-    assert defense.surgery.alpha == settings["surgery.alpha"]
+    if settings["defense"] == "pssr" or settings["hardened.mask"] != "none":
+        assert defense.surgery.alpha == settings["surgery.alpha"]
+    else:
+        assert defense.surgery is None
     entry = data.DATASETS[settings["dataset"]]
     assert defense.input_shape[1:] == entry.shape
     assert defense.classifier.output_shape == (None, entry.classes)
@@ -72,12 +89,12 @@ def test_the_bundled_images_confirm_the_card(name, suite):
     settings = config.read(card["configuration"])
     record = evaluation.evaluate(
         defense.classifier,
-        {"undefended": PSSR(defense.classifier, None), "PSSR": defense},
+        {"undefended": PSSR(defense.classifier, None), whole(card): defense},
         data.load(settings["dataset"], "test", "bundled"),
         [attacks.create(attack, eps=settings["attack.eps"]) for attack in suite],
     )
     for column in ("benign", *suite):
-        for row in ("PSSR", "undefended"):
+        for row in (whole(card), "undefended"):
             expected = card["cells"][row][column]["accuracy"]
             tolerance = 3 * max(0.005, (expected * (1 - expected) / 1_000) ** 0.5)
             assert record["cells"][row][column]["accuracy"] == pytest.approx(expected, abs=tolerance)
@@ -112,3 +129,66 @@ def test_publishing_copies_a_finished_run(tmp_path):
     card = json.loads((tmp_path / "weights" / "toy.json").read_text())
     assert card["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert card["cells"] == {"PSSR": {"benign": {"accuracy": 1.0}}}
+
+
+@pytest.fixture
+def hardened_run(tmp_path, toy_classifier, toy_extrapolator, toy_images):
+    """A finished run whose defense is a hardened E, and the record of an attacker who knows it."""
+    defense = PSSR(toy_classifier, None, toy_extrapolator, name="hardened")
+    judged = training.stages(defense)
+    assert list(judged) == ["undefended", "hardened"]
+    suite = [attacks.FGSM(0.2)]
+    record = evaluation.evaluate(toy_classifier, judged, toy_images, suite)
+    known = evaluation.evaluate(
+        adaptive.surrogates(defense),
+        {"hardened": defense},
+        toy_images,
+        [attacks.PGD(0.2, steps=2, best=True), attacks.Square(0.2, queries=2)],
+        threat_model=evaluation.ADAPTIVE,
+        seed=3,
+    )
+    settings = dataclasses.asdict(config.experiment("mnist", "smoke", defense="hardened"))
+    training.write_json(tmp_path / "evaluation.json", {"configuration": settings, **record})
+    training.write_json(tmp_path / "known.json", {"weights_from": "a folder", "configuration": {}, **known})
+    defense.save(tmp_path / "hardened.keras")
+    return tmp_path, defense, known
+
+
+def test_a_hardened_run_is_published_with_its_worst_case(hardened_run, monkeypatch):
+    folder, defense, known = hardened_run
+    pretrained.publish(folder, folder=folder / "weights", adaptive=folder / "known.json")
+    monkeypatch.setattr(pretrained, "FOLDER", folder / "weights")
+    assert pretrained.names() == ["mnist-hardened"]
+    loaded, card = load_pretrained("mnist-hardened"), pretrained.model_card("mnist-hardened")
+    assert evaluation.weights_hash(loaded) == evaluation.weights_hash(defense)
+    assert (loaded.name, loaded.surgery) == ("hardened", None)
+    cell = known["cells"]["hardened"]["worst case"]
+    assert card["adaptive"]["cells"]["hardened"]["worst case"]["accuracy"] == cell["accuracy"]
+    assert "correct" not in json.dumps(card)
+    assert "a folder" not in json.dumps(card)
+
+    text = model_cards.markdown(card)
+    assert f"## In the worst case {100 * cell['accuracy']:.1f}% stand" in text
+    for part in ("n = 64", "seed 3", f"Threat model {evaluation.ADAPTIVE}", "eps 0.2 (Linf)"):
+        assert part in text
+    assert "PGD on identity, frozen_mask; Square on identity." in text
+    assert "3 steps of PGD inside each step" in text
+    assert "no pixel surgery" in text
+
+
+def test_a_worst_case_of_other_weights_is_refused(hardened_run, toy_network):
+    folder, _, known = hardened_run
+    other = {**known, "weights": {"hardened": evaluation.weights_hash(toy_network)}}
+    del known["cells"]["hardened"]["worst case"]
+    for record, message in ((other, "other weights than those of the run"), (known, "has no worst case")):
+        training.write_json(folder / "other.json", record)
+        with pytest.raises(InputError, match=message):
+            pretrained.publish(folder, folder=folder / "weights", adaptive=folder / "other.json")
+    assert not list((folder / "weights").glob("*"))
+
+
+def test_a_card_without_a_worst_case_says_so(hardened_run, monkeypatch):
+    folder = hardened_run[0]
+    pretrained.publish(folder, name="mine", folder=folder / "weights")
+    card = json.loads((folder / "weights" / "mine.json").read_text())
+    assert "nobody has measured the worst case" in model_cards.markdown(card)

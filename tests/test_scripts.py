@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import importlib.util
 import json
 import pathlib
@@ -12,7 +13,18 @@ import keras
 import numpy as np
 import pytest
 
-from pssr_keras import PSSR, checks, classifiers, config, data, evaluation, pretrained, surgery
+from pssr_keras import (
+    PSSR,
+    cae,
+    checks,
+    classifiers,
+    config,
+    data,
+    evaluation,
+    pretrained,
+    surgery,
+    training,
+)
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -125,6 +137,11 @@ EVALUATE_MISTAKES = [
     (["--attacks", "pgd", "pgd:steps=3"], "--attacks names pgd twice"),
     (["--surrogate", "identity"], "--surrogate belongs to --threat-model adaptive"),
     (["--threat-model", "adaptive", "--surrogate", "magic"], "unknown surrogate 'magic', expected one of id"),
+    (["--transfer-from", "mnist"], "--transfer-from belongs to --threat-model adaptive"),
+    (["--draws", "5"], "--draws belongs to --threat-model adaptive"),
+    (["--threat-model", "adaptive", "--draws", "0"], "draws is 0, expected at least 1"),
+    (["--threat-model", "adaptive", "--transfer-from", "no.keras"], "no.keras cannot be read"),
+    (["--threat-model", "adaptive", "--transfer-from", "cifar10"], "expected (28, 28, 1)"),
     (["--threat-model", "transfer"], "--threat-model transfer and --substitute belong together"),
     (["--substitute", "mine.keras"], "--threat-model transfer and --substitute belong together"),
     (["--threat-model", "transfer", "--substitute", "no.keras"], "no.keras cannot be read"),
@@ -253,7 +270,7 @@ def test_checks_tell_a_failed_attack_from_a_working_one(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "UNRELIABLE where crafted on the classifier: failed" in output
     assert "UNRELIABLE where crafted on the frozen_mask" not in output
-    assert len(json.loads((tmp_path / "record.json").read_text())["checks"]["frozen_mask"]) == 17
+    assert len(json.loads((tmp_path / "record.json").read_text())["checks"]["frozen_mask"]) == 19
 
 
 def test_a_truncated_file_of_shipped_weights_is_refused(monkeypatch, tmp_path, refused):
@@ -367,3 +384,35 @@ def test_merge_refuses_and_overwrites_nothing(refused, tmp_path):
     shutil.copy(SCRIPTS.parent / "results" / "mnist" / "shipped_evaluation.json", tmp_path / "part.json")
     assert "part.json is no shard" in refused("merge", *arguments, "--overwrite")
     assert (tmp_path / "there.json").read_text() == "mine"
+
+
+def test_who_claims_to_stand_is_attacked_by_all_and_by_what_transfers(tmp_path, capsys, monkeypatch):
+    """The defaults of a hardened run: each attack on each surrogate, and other models' images besides."""
+    defense = PSSR(classifiers.lenet5(), None, cae.extrapolator((28, 28, 1), 2, 4), name="hardened")
+    defense.save(tmp_path / "hardened.keras")
+    settings = config.experiment("mnist", "smoke", defense="hardened", source="bundled")
+    (tmp_path / "config.json").write_text(json.dumps(dataclasses.asdict(settings)))
+    short = ("pgd:steps=2,best=true", "square:queries=2")
+    entry = dataclasses.replace(training.DEFENSES["hardened"], adaptive_attacks=short)
+    monkeypatch.setitem(training.DEFENSES, "hardened", entry)
+    monkeypatch.setattr(config, "TRANSFER_ATTACKS", ("fgsm",))
+    arguments = ["--run", tmp_path, "--source", "bundled", "--n", 12, "--threat-model", "adaptive"]
+    arguments += ["--transfer-from", "mnist", "--out", tmp_path / "record.json"]
+    assert script("evaluate").main(list(map(str, arguments))) == 0
+    assert "UNRELIABLE" not in capsys.readouterr().out
+    record = json.loads((tmp_path / "record.json").read_text())
+    ((row, cells),) = record["cells"].items()
+    by_gradient = {f"{name} pgd" for name in ("classifier", "identity", "frozen_mask")}
+    assert row == "hardened"
+    assert set(cells) == {"benign", "worst case", "hardened square", "from mnist fgsm", *by_gradient}
+    assert record["attacks"]["from mnist fgsm"]["crafted_on"] == "from mnist"
+    assert record["crafted_on"]["from mnist"]["kind"] == "FrozenMask"
+
+
+def test_a_hardened_defense_is_attacked_by_the_field_s_standard_by_default():
+    names = [text.partition(":")[0] for text in training.DEFENSES["hardened"].adaptive_attacks]
+    assert names == ["pgd", "autoattack", "cw", "hop-skip-jump"]
+    evaluate = importlib.import_module("pssr_keras.commands.evaluate")
+    settings = config.flat(config.experiment("mnist", "cpu"))
+    assert evaluate.default_attacks(settings, True) == config.ADAPTIVE_ATTACKS
+    assert evaluate.default_attacks(settings, False) == ("fgsm", "bim", "mim", "pgd")

@@ -130,3 +130,84 @@ def test_surgery_survives_serialization():
     original = PixelSurgery(alpha=1.2, score="signed", threshold="dataset", dataset_mean=0.25)
     restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(original))
     assert restored == original
+
+
+def test_a_soft_mask_is_a_sigmoid_around_the_threshold(toy_classifier, toy_images):
+    x = tf.constant(toy_images.x)
+    soft = PixelSurgery(removal="soft", temperature=0.2)
+    scores = soft.scores(toy_classifier, x)
+    mean = tf.reduce_mean(scores, axis=(1, 2, 3), keepdims=True)
+    salient, trivial = soft.masks(toy_classifier, x)
+    np.testing.assert_allclose(salient, 1 / (1 + np.exp(-(scores / mean - 1.5) / 0.2)), atol=1e-5)
+    np.testing.assert_allclose(salient + trivial, np.ones_like(toy_images.x), atol=1e-6)
+    np.testing.assert_allclose(soft.remove(toy_classifier, x), toy_images.x * trivial, atol=1e-6)
+
+
+def test_a_cold_soft_mask_is_the_hard_one(toy_classifier, toy_images):
+    x = tf.constant(toy_images.x)
+    for at_most in (1.0, 0.1):
+        hard, cold = (
+            PixelSurgery(removal=removal, temperature=1e-6, at_most=at_most).masks(toy_classifier, x)[0]
+            for removal in ("hard", "soft")
+        )
+        # Just at a threshold that is a pixel's own score, the sigmoid is one half.
+        assert np.abs(hard - cold).max() <= 0.5
+        assert (np.abs(hard - cold) < 1e-3).mean() > 0.98
+
+
+def test_a_soft_mask_moves_a_little_with_the_image(toy_classifier, toy_images):
+    """Where the saliency is smooth, a hard mask jumps by whole pixels and a soft one hardly moves."""
+    x = toy_images.x
+    nearby = x + 1e-3 * np.random.default_rng(0).uniform(-1, 1, x.shape).astype(np.float32)
+    moved = {
+        removal: np.abs(
+            np.subtract(*(PixelSurgery(removal=removal).masks(toy_classifier, z)[0] for z in (x, nearby)))
+        )
+        for removal in ("hard", "soft")
+    }
+    assert moved["hard"].max() == 1
+    assert 0 < moved["soft"].max() < 0.05
+
+
+@pytest.mark.parametrize("removal", ["hard", "soft"])
+def test_no_more_than_a_share_of_the_pixels_goes(removal, toy_classifier, toy_images):
+    x = tf.constant(toy_images.x)
+    free, bound = (PixelSurgery(removal=removal, at_most=share) for share in (1.0, 0.1))
+    went, goes = (reading.masks(toy_classifier, x)[0].numpy() > 0.5 for reading in (free, bound))
+    counts = goes.sum(axis=(1, 2, 3))
+    assert went.sum(axis=(1, 2, 3)).min() > 6
+    assert counts.max() == 6  # of 64 pixels, a tenth
+    assert not (goes & ~went).any()
+    scores = bound.scores(toy_classifier, x).numpy().reshape(64, -1)
+    kept = np.where(goes.reshape(64, -1), -np.inf, scores).max(axis=1)
+    assert (np.where(goes.reshape(64, -1), scores, np.inf).min(axis=1) > kept).all()  # the most salient ones
+    nothing = PixelSurgery(removal=removal, at_most=0.0).masks(toy_classifier, x)[0].numpy()
+    assert nothing.max() <= 0.5
+
+
+def test_equal_scores_never_exceed_the_bound():
+    x = tf.ones((2, 4, 4, 1))
+    reading = PixelSurgery(alpha=1.0, at_most=0.5)
+    salient, _ = reading.masks(lambda image: tf.reshape(image, (2, 16))[:, :3] + tf.reduce_sum(image), x)
+    assert float(tf.reduce_max(tf.reduce_mean(salient, axis=(1, 2, 3)))) <= 0.5
+
+
+def test_a_flat_map_is_kept_by_a_soft_mask_too():
+    x = tf.ones((2, 4, 4, 1))
+    _, trivial = PixelSurgery(removal="soft").masks(lambda image: tf.zeros((2, 3)) * tf.reduce_sum(image), x)
+    np.testing.assert_array_equal(trivial, np.ones((2, 4, 4, 1)))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"removal": "half"}, {"temperature": 0}, {"at_most": 1.5}, {"at_most": -1}]
+)
+def test_impossible_removals_are_refused(fields):
+    with pytest.raises(InputError, match=next(iter(fields))):
+        PixelSurgery(**fields)
+
+
+def test_older_files_have_no_removal():
+    config = PixelSurgery().get_config()
+    for name in ("removal", "temperature", "at_most"):
+        del config[name]
+    assert PixelSurgery.from_config(config) == PixelSurgery()

@@ -26,6 +26,7 @@ import tensorflow as tf
 from .. import surgery as pixel_surgery
 from ..defense import PSSR
 from ..inputs import InputError
+from .base import logits_function
 
 
 @tf.custom_gradient
@@ -167,6 +168,39 @@ class Through(keras.Model):
     def call(self, x, training=False):
         purified = replace_gradient(tf.stop_gradient(self.defense.purify(tf.stop_gradient(x))), x)
         return self.defense.classifier(purified, training=False)
+
+
+class Expectation(keras.Model):
+    """A random defense as its attacker sees it: the log of its mean probability over several draws.
+
+    The gradient is then that of an expectation (EOT, Athalye et al. 2018). Whether an image falls is a matter
+    of fresh draws of the defense itself, not of this model. It is never saved.
+
+    Args:
+        defense: images -> logits, with other answers at each call.
+        draws: number of draws.
+
+    Raises:
+        InputError: if draws < 1.
+    """
+
+    def __init__(self, defense, draws, **kwargs):
+        super().__init__(**kwargs)
+        if draws < 1:
+            raise InputError(f"draws is {draws}, expected at least 1")
+        self.defense = defense
+        self.draws = draws
+        self.supports_jit = False  # as in `defense.PSSR`
+        self.built = True
+
+    @property
+    def input_shape(self):
+        return self.defense.input_shape
+
+    def call(self, x, training=False):
+        answers = tf.nn.log_softmax(logits_function(self.defense)(tf.repeat(x, self.draws, axis=0)))
+        answers = tf.reshape(answers, (-1, self.draws, answers.shape[-1]))
+        return tf.reduce_logsumexp(answers, axis=1) - tf.math.log(float(self.draws))
 
 
 def surrogates(defense):

@@ -3,14 +3,18 @@
     pssr-evaluate --attacks fgsm pgd --n 1000
     pssr-evaluate --attacks autoattack cw --n 1000 --out strong.json
     pssr-evaluate --threat-model adaptive --surrogate identity frozen_mask --n 100 --checks
+    pssr-evaluate --pretrained NAME --threat-model adaptive --transfer-from mnist runs/robust
     pssr-evaluate --threat-model transfer --substitute runs/other/classifier.keras
     pssr-evaluate --attacks autoattack --shard 2/8 --out part-2.json
     pssr-evaluate --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
 
 Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default;
 a weak attacker); transfer: whoever knows a substitute of it; adaptive: whoever knows the whole PSSR.
---checks looks for signs that the attacks failed. With --cache, what was crafted once is kept, and an
-interrupted evaluation goes on where it stopped.
+With --cache, what was crafted once is kept, and an interrupted evaluation goes on where it stopped.
+
+An adaptive attacker of a defense that claims to stand uses by default all of AutoAttack and more, through
+each surrogate. --transfer-from adds what is crafted on other models, --draws attacks the mean of a random
+defense's answers, and --checks looks for signs that the attacks failed.
 
 --shard 2/8 evaluates the second of eight parts of the images, on any machine; with --checks, the first one
 runs the checks. scripts/merge.py makes one record of all parts, see docs/scaling.md.
@@ -28,6 +32,7 @@ import numpy as np
 
 from .. import attacks, command_line, config, data, evaluation, files, inputs, pretrained, training
 from ..attacks import adaptive
+from ..defense import PSSR
 from ..evaluation import cache, checks, shards
 
 
@@ -57,12 +62,14 @@ def evaluate(arguments):
         weights = f"shipped {arguments.pretrained}"
 
     inputs.check_seed(arguments.seed)
+    row = training.row_of(pssr)
     eps = settings["attack.eps"] if arguments.eps is None else arguments.eps
     is_adaptive = arguments.threat_model == "adaptive"
-    names = arguments.attacks or (config.ADAPTIVE_ATTACKS if is_adaptive else settings["attack.evaluation"])
+    names = arguments.attacks or default_attacks(settings, is_adaptive)
     suite = [attacks.parse(name, eps) for name in names]
     check_suite(suite)
     crafted_on = attacked_models(arguments, pssr)
+    further = transferred(arguments, pssr, eps)
     if arguments.cache:
         cache.check_folder(arguments.cache)
     if arguments.batch_size < 1:
@@ -88,10 +95,11 @@ def evaluate(arguments):
     evaluated = functools.partial(shards.evaluate, shard) if shard else evaluation.evaluate
     record = evaluated(
         crafted_on if is_adaptive else next(iter(crafted_on.values())),
-        {"PSSR": pssr} if is_adaptive else training.stages(pssr),
+        {row: pssr} if is_adaptive else training.stages(pssr),
         images,
         suite,
-        queried={"PSSR": pssr} if is_adaptive else None,
+        queried={row: pssr} if is_adaptive else None,
+        further=further,
         threat_model=THREAT_MODELS[arguments.threat_model],
         seed=arguments.seed,
         batch_size=arguments.batch_size,
@@ -125,6 +133,45 @@ THREAT_MODELS = {
 }
 
 
+def default_attacks(settings, is_adaptive):
+    """What is used where no attacks are named: by a defense's own choice, if its attacker knows it."""
+    if not is_adaptive:
+        return settings["attack.evaluation"]
+    defense = training.DEFENSES.get(settings["defense"])
+    return config.ADAPTIVE_ATTACKS if defense is None else defense.adaptive_attacks
+
+
+def transferred(arguments, pssr, eps):
+    """What --transfer-from adds: [(name, model, attack)].
+
+    Of a PSSR its frozen mask is attacked, of another purifier its exact gradient, of a classifier itself.
+    """
+    if arguments.transfer_from and arguments.threat_model != "adaptive":
+        raise inputs.InputError("--transfer-from belongs to --threat-model adaptive")
+    found = []
+    for name in arguments.transfer_from or ():
+        model = other_model(name)
+        if tuple(model.input_shape[1:]) != tuple(pssr.input_shape[1:]):
+            raise inputs.InputError(
+                f"{name} takes images {model.input_shape[1:]}, expected {pssr.input_shape[1:]}"
+            )
+        if isinstance(model, PSSR):
+            model = adaptive.surrogate(model, "frozen_mask")
+        found += [(f"from {name}", model, attacks.parse(a, eps)) for a in config.TRANSFER_ATTACKS]
+    return found
+
+
+def other_model(name):
+    """A shipped defense by its name, the defense or else the classifier of a run folder, or a .keras file."""
+    if name in pretrained.names():
+        return pretrained.load_pretrained(name)
+    path = pathlib.Path(name)
+    if not path.is_dir():
+        return files.load_model(path)
+    defense = path / f"{training.readable(path / 'config.json')['defense']}.keras"
+    return files.load_model(defense if defense.is_file() else path / "classifier.keras")
+
+
 def check_suite(suite):
     """Refuse two attacks of one name, whose columns would be mixed up."""
     names = [attack.name for attack in suite]
@@ -135,8 +182,9 @@ def check_suite(suite):
 
 def attacked_models(arguments, pssr):
     """What the threat model lets the attacker differentiate: {name: model}."""
-    if arguments.surrogate and arguments.threat_model != "adaptive":
-        raise inputs.InputError("--surrogate belongs to --threat-model adaptive")
+    for option, given in (("--surrogate", arguments.surrogate), ("--draws", arguments.draws)):
+        if given is not None and arguments.threat_model != "adaptive":
+            raise inputs.InputError(f"{option} belongs to --threat-model adaptive")
     if bool(arguments.substitute) != (arguments.threat_model == "transfer"):
         raise inputs.InputError("--threat-model transfer and --substitute belong together: give both")
     if arguments.threat_model == "adaptive":
@@ -146,7 +194,10 @@ def attacked_models(arguments, pssr):
                 known = ", ".join(surrogates)
                 raise inputs.InputError(f"unknown surrogate {name!r}, expected one of {known}")
         names = arguments.surrogate or surrogates
-        return {"classifier": pssr.classifier, **{name: surrogates[name] for name in names}}
+        found = {"classifier": pssr.classifier, **{name: surrogates[name] for name in names}}
+        if arguments.draws is None:
+            return found
+        return {name: adaptive.Expectation(model, arguments.draws) for name, model in found.items()}
     if arguments.threat_model == "transfer":
         path = pathlib.Path(arguments.substitute)
         substitute = files.load_model(path / "classifier.keras" if path.is_dir() else path)
@@ -199,6 +250,13 @@ def main(argv=None):
         metavar="NAME",
         help=f"for adaptive: {', '.join(adaptive.SURROGATES)}; all by default",
     )
+    add(
+        "--transfer-from",
+        nargs="+",
+        metavar="FILE",
+        help="for adaptive: other models to craft on as well: shipped names, run folders, .keras files",
+    )
+    add("--draws", type=int, help="for adaptive, of a random defense: attack the mean of so many answers")
     add("--substitute", metavar="FILE", help="for transfer: a classifier (.keras), or a run folder")
     add("--checks", action="store_true", help="look for signs that the attacks failed")
     add("--cache", metavar="DIR", help="keep adversarial images here, and read them from here")

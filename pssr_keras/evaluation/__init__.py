@@ -8,13 +8,15 @@ records      `evaluate`: who crafts, who is judged, and a record that says all o
 text         a record in words
 findings     how sure a check is of what it saw, and what that says of a table
 measurements what the checks look at
+binarisation a perturbation is planted; does the attack find it?
+double_precision a defense in float64
 checks       signs that an attack failed
 shards       a set of images in parts, on several machines, and the parts merged
 """
 
 from ..files import file_hash
 from ..progress import Progress
-from . import cache, checks, shards
+from . import binarisation, cache, checks, shards
 from .crafting import (
     LABELS,
     batches,
@@ -49,6 +51,7 @@ __all__ = [
     "Progress",
     "align",
     "batches",
+    "binarisation",
     "budgets",
     "cache",
     "check_labels_kind",

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from ..attacks.adaptive import Expectation
 from ..attacks.base import (
     ball,
     compiled_logits,
@@ -15,9 +16,15 @@ from ..attacks.base import (
 )
 from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
 from ..attacks.square import Square
-from ..inputs import parse_eps
+from ..inputs import InputError, parse_eps
+from . import binarisation
 from .crafting import batches, correct, craft, logits_of
+from .double_precision import in_float64, slopes
 
+SAME = 1e-4  # of the largest logit: nearer, two answers are the same
+SLOPES = 8  # along which a gradient is compared with differences
+WIDTH = 1e-6  # of those differences: few kinks lie within, and float64 still tells the ends apart
+DRAWS = (5, 20)  # of a random defense, whose expectation an attack takes
 CHECKED_AT_ONCE = 250  # images whose gradients are in memory at once
 
 
@@ -30,10 +37,12 @@ class Measurements:
         see `checks.run`.
     """
 
-    def __init__(self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100):
+    def __init__(
+        self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100, planted=20
+    ):
         self.model, self.surrogate = model, model if surrogate is None else surrogate
         self.images, self.eps, self.seed = images, parse_eps(eps), seed
-        self.steps, self.queries, self.draws = steps, queries, draws
+        self.steps, self.queries, self.draws, self.planted = steps, queries, draws, planted
 
     @property
     def x(self):
@@ -60,16 +69,66 @@ class Measurements:
         return compiled_logits(self.model)(self.x).numpy()
 
     @functools.cached_property
+    def repeated(self):
+        """The same logits, asked for once more."""
+        return compiled_logits(self.model)(self.x).numpy()
+
+    @functools.cached_property
+    def is_random(self):
+        """Whether the defense answers otherwise when it is asked again."""
+        size = max(np.abs(self.answers).max(), 1e-12)
+        return bool(np.abs(self.repeated - self.answers).max() > SAME * size)
+
+    @functools.cached_property
     def gradient(self):
         """The gradient of the surrogate's loss at each image, (n, values)."""
+        return self.gradient_at(self.x)
+
+    def gradient_at(self, x):
         logits, parts = compiled_logits(self.surrogate), []
-        for rows in batches(len(self.x), CHECKED_AT_ONCE):
+        for rows in batches(len(x), CHECKED_AT_ONCE):
             labels = tf.constant(self.y[rows])
             _, _, part = logits_loss_gradient(
-                logits, lambda z, labels=labels: cross_entropy(labels, z), tf.constant(self.x[rows])
+                logits, lambda z, labels=labels: cross_entropy(labels, z), tf.constant(x[rows])
             )
             parts.append(part.numpy())
-        return np.concatenate(parts).reshape(len(self.x), -1)
+        return np.concatenate(parts).reshape(len(x), -1)
+
+    @functools.cached_property
+    def errors_of_gradient(self):
+        """How far the surrogate's gradient is from the defense's slopes in float64, (n,), or None.
+
+        At a point of the ball around each image, not at the image itself: where many pixels are equal, the
+        maxima of a network are tied, and it has no one slope. The error is that of the slope along random
+        signs, a median over several, in units of the gradient's length, which is a slope's usual size.
+        """
+        twin = in_float64(self.model)
+        if twin is None:
+            return None
+        generator = np.random.default_rng([self.seed, 2])
+        x = (self.x + self.eps * (generator.uniform(size=self.x.shape) - self.x)).astype(np.float32)
+        directions = np.sign(generator.uniform(-1, 1, (SLOPES, *x.shape)))
+        measured = slopes(twin, x, self.y, directions, WIDTH)
+        gradient = self.gradient_at(x).astype(np.float64)
+        expected = np.einsum("nbv,bv->bn", directions.reshape(SLOPES, len(x), -1), gradient)
+        length = np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-30)
+        return np.median(np.abs(measured - expected) / length, axis=1)
+
+    @functools.cached_property
+    def planted_found(self):
+        """`binarisation.Result` of the longest PGD on the first images; None where it does not apply."""
+        few = self.images.take(slice(0, self.planted))
+        surrogate = None if self.surrogate is self.model else self.surrogate
+        try:
+            return binarisation.run(self.pgd(self.eps, self.steps), self.model, few, surrogate, self.seed)
+        except InputError:
+            return None
+
+    @functools.cached_property
+    def by_expectation(self):
+        """{draws: flags} under PGD on the mean over so many draws of the defense's randomness."""
+        attack = self.pgd(self.eps, min(self.steps, 30))
+        return {draws: self.attacked(attack, Expectation(self.surrogate, draws))[1] for draws in DRAWS}
 
     # --- flags -----------------------------------------------------------------------------------
 

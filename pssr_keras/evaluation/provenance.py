@@ -25,7 +25,7 @@ def identity(model):
         known["surgery"] = model.surgery.get_config()
     if getattr(model, "guide", None) is not None:
         known["guide"] = model.guide if isinstance(model.guide, str) else type(model.guide).__name__
-    return known | {n: getattr(model, n) for n in ("temperature", "radius") if hasattr(model, n)}
+    return known | {n: getattr(model, n) for n in ("temperature", "radius", "draws") if hasattr(model, n)}
 
 
 def versions():

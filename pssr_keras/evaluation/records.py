@@ -27,6 +27,7 @@ def evaluate(
     attacks,
     *,
     queried=None,
+    further=(),
     labels="true",
     threat_model=OBLIVIOUS,
     seed=0,
@@ -45,6 +46,8 @@ def evaluate(
         attacks: attacks of `pssr_keras.attacks`, each name once.
         queried: {name: model}, what attacks without gradients query where several models are attacked; the
             first of those if None. Surrogates of a PSSR all answer alike, so one suffices.
+        further: [(name of a model, model, attack)] that are tried as well, such as what transfers from other
+            defenses, where several models are attacked.
         labels: which labels the attacker uses, see `with_labels`; what counts are always the true ones.
         threat_model: what the attacker knows, in words, for the record.
         seed, batch_size, cache: see `craft`.
@@ -66,7 +69,7 @@ def evaluate(
         return {row: measurement(correct(model, x, images.y, **size)) for row, model in judged.items()}
 
     described, cells = {}, {row: {"benign": cell} for row, cell in judge(images.x).items()}
-    for source, model, attack in runs_of(attacks, sources, queried):
+    for source, model, attack in [*runs_of(attacks, sources, queried), *further]:
         column = f"{source} {attack.name}".strip()
         options = {**size, "label": f"{column}, {len(images)} images" if progress else None, "cache": cache}
         attack, labelled = with_labels(labels, attack, model, images, seed, **size)
@@ -95,7 +98,7 @@ def evaluate(
         "attacks": described,
         "seed": seed,
         "versions": versions(),
-        "crafted_on": {n: identity(m) for n, m in (sources | queried).items()}
+        "crafted_on": {n: identity(m) for n, m in [*(sources | queried).items(), *models_of(further)]}
         if several
         else weights_hash(crafted_on),
         "weights": {row: weights_hash(model) for row, model in judged.items()},
@@ -112,6 +115,11 @@ def runs_of(attacks, sources, queried):
         for attack in attacks
         if attack.uses_gradient == by_gradient
     ]
+
+
+def models_of(runs):
+    """[(name, model)] of runs."""
+    return [(name, model) for name, model, _ in runs]
 
 
 def described_distances(moved, eps):

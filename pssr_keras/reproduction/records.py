@@ -10,6 +10,7 @@ COLUMNS = ("benign", "fgsm", "bim", "mim", "pgd", "autoattack", "cw")
 NAMES = {
     "benign": "benign", "fgsm": "FGSM", "bim": "BIM", "mim": "MIM", "pgd": "PGD", "autoattack": "AutoAttack",
     "cw": "CW", "apgd-ce": "APGD-CE", "apgd-t": "APGD-T", "square": "Square",
+    "fab-t": "FAB-T", "hop-skip-jump": "HopSkipJump",
 }  # fmt: skip
 ARCHITECTURES = {
     "lenet5": "LeNet5",
