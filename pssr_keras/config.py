@@ -74,4 +74,6 @@ def read(content):
     if "dataset" not in found or found["dataset"] not in presets():
         raise InputError(f"data set {found.get('dataset')!r} has no experiments here")
     defaults = flat(experiment(found["dataset"], found.get("preset", "cpu")))
-    return {name: value for name, value in defaults.items() if name not in found} | found
+    missing = {name: value for name, value in defaults.items() if name not in found}
+    # As a record holds them, so that a run of before goes on.
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in missing.items()} | found

@@ -149,7 +149,7 @@ class HardenedCAE(keras.Model):
 
     def attacked(self, x, y, noise):
         """x': the worst images (B, H, W, C) around x that the attack finds in the pipeline as it is now."""
-        pipeline, ramp = self.pipeline(), self.ramp()
+        pipeline, ramp = self.pipeline(), tf.cast(self.ramp(), x.dtype)
         if self.inner_loss == "divergence":
             reference = tf.stop_gradient(pipeline(x))
 
@@ -248,7 +248,8 @@ class HardenedCAE(keras.Model):
         step = tf.cast(self.extrapolator_optimizer.iterations, tf.float32)
         stays = tf.minimum(self.averaging, (1 + step) / (10 + step))
         for kept, new in zip(self.average.weights, self.extrapolator.weights, strict=True):
-            kept.assign(stays * kept + (1 - stays) * new)
+            share = tf.cast(stays, kept.dtype)
+            kept.assign(share * kept + (1 - share) * new)
 
 
 def check_names(surrogates, inner_loss):

@@ -14,13 +14,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from pssr_keras import InputError, baselines, cae, config, training
+from pssr_keras import InputError, baselines, cae, config, hardened, training
 from pssr_keras.training import devices
 
 IMAGES, SIZE, EPOCHS = 16, 8, 3
 STEPS = IMAGES // SIZE
 UNINTERRUPTED = ("adversarial_training", "trades", "gradient_regularisation")
-CHANGING = ("cross_entropy", "cae")  # the number of devices changes after each epoch
+CHANGING = ("cross_entropy", "cae", "hardened")  # the number of devices changes after each epoch
 ON_WORKERS = ("cross_entropy",)  # and then a whole run
 TINY = {
     "train_limit": 64,
@@ -53,7 +53,7 @@ def network():
 
 def dtype_of(kind):
     """Float64 under Adam, float32 else, as Adam follows the sign of a gradient that is but rounding."""
-    return "float64" if kind == "cae" else "float32"
+    return "float64" if kind in ("cae", "hardened") else "float32"
 
 
 def make(kind, chosen):
@@ -66,6 +66,27 @@ def make(kind, chosen):
             model = cae.CAE(extrapolator, discriminator, classifier)
             model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
         return (extrapolator, discriminator), model, model.extrapolator_optimizer
+    if kind == "hardened":
+        parts = [cae.extrapolator((8, 8, 1), channels=2, bottleneck=8) for _ in range(2)]
+        extrapolator, average = (chosen.mirrored(part, passes=2) for part in parts)
+        discriminator = chosen.mirrored(cae.discriminator((8, 8, 1), channels=2))
+        classifier = chosen.mirrored(network())
+        with chosen.scope():
+            weights = {"lambda_adversarial": 0.5, "lambda_pixel": 0.1, "lambda_r_drop": 0.5}
+            model = hardened.HardenedCAE(
+                extrapolator,
+                classifier,
+                0.1,
+                discriminator=discriminator,
+                average=average,
+                averaging=0.9,
+                inner_steps=2,
+                inner_step_size=0.05,
+                ramp_steps=4,
+                **weights,
+            )
+            model.compile(keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01))
+        return (extrapolator, discriminator, average), model, model.extrapolator_optimizer
     classifier = chosen.mirrored(network())
     objective = baselines.parse(kind)
     with chosen.scope():
@@ -106,7 +127,8 @@ def train(kind, chosen, folder, epochs=EPOCHS):
             return tf.gather(x * (x > 0.5), rows), images, labels
         if kind == "cross_entropy":
             return images, labels
-        return images, labels, tf.random.stateless_uniform((SIZE, 8, 8, 1), seed, -1.0, 1.0)
+        noise = tf.random.stateless_uniform((SIZE, 8, 8, 1), seed, -1.0, 1.0)
+        return images, labels, tf.cast(noise, images.dtype)
 
     def make_dataset(first_epoch):
         return training.epochs_of_batches(IMAGES, SIZE, 5, first_epoch, epochs).map(batch)

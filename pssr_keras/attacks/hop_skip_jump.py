@@ -228,7 +228,8 @@ class HopSkipJump(SurvivorAttack):
         y = check_labels(y, len(x), logits.shape[-1])
         standing = np.flatnonzero(logits.argmax(axis=-1) == y)
         norms = np.full(len(x), np.nan, np.float32)
-        task = {"x": x[standing], "y": y[standing], **self.noise(seed, standing, x.shape[1:], 0)}
+        task = {"x": x[standing], "y": y[standing], "target": np.full(len(standing), -1, np.int32)}
+        task |= self.noise(seed, standing, x.shape[1:], 0)
         nearest = self.run(model, task)["nearest"].numpy()
         norms[standing] = np.where(nearest < NOT_FOUND, nearest, np.nan)
         return norms

@@ -25,6 +25,8 @@ def identity(model):
         known["surgery"] = model.surgery.get_config()
     if getattr(model, "guide", None) is not None:
         known["guide"] = model.guide if isinstance(model.guide, str) else type(model.guide).__name__
+    if hasattr(model, "defense"):  # what stands before another model, such as an expectation over it
+        known["defense"] = identity(model.defense)
     return known | {n: getattr(model, n) for n in ("temperature", "radius", "draws") if hasattr(model, n)}
 
 

@@ -26,9 +26,7 @@ def check_names(experiment):
     if numbers.mask not in MASKS:
         raise InputError(f"hardened.mask is {numbers.mask!r}, expected one of {', '.join(MASKS)}")
     if numbers.mask == PIPELINE and experiment.surgery.threshold == "dataset":
-        raise InputError(
-            "surgery.threshold is 'dataset', expected 'image' with the mask of a pipeline that learns"
-        )
+        raise InputError("surgery.threshold is 'dataset', expected 'image' with hardened.mask 'pipeline'")
     surgery_of(experiment)
 
 
