@@ -158,7 +158,7 @@ def test_a_cold_soft_mask_is_the_hard_one(toy_classifier, toy_images):
 def test_a_soft_mask_moves_a_little_with_the_image(toy_classifier, toy_images):
     """Where the saliency is smooth, a hard mask jumps by whole pixels and a soft one hardly moves."""
     x = toy_images.x
-    nearby = x + 1e-3 * np.random.default_rng(0).uniform(-1, 1, x.shape).astype(np.float32)
+    nearby = x + 2e-3 * np.random.default_rng(0).uniform(-1, 1, x.shape).astype(np.float32)
     moved = {
         removal: np.abs(
             np.subtract(*(PixelSurgery(removal=removal).masks(toy_classifier, z)[0] for z in (x, nearby)))
@@ -166,7 +166,7 @@ def test_a_soft_mask_moves_a_little_with_the_image(toy_classifier, toy_images):
         for removal in ("hard", "soft")
     }
     assert moved["hard"].max() == 1
-    assert 0 < moved["soft"].max() < 0.05
+    assert 0 < moved["soft"].max() < 0.1
 
 
 @pytest.mark.parametrize("removal", ["hard", "soft"])
@@ -188,8 +188,9 @@ def test_no_more_than_a_share_of_the_pixels_goes(removal, toy_classifier, toy_im
 def test_equal_scores_never_exceed_the_bound():
     x = tf.ones((2, 4, 4, 1))
     reading = PixelSurgery(alpha=1.0, at_most=0.5)
-    salient, _ = reading.masks(lambda image: tf.reshape(image, (2, 16))[:, :3] + tf.reduce_sum(image), x)
-    assert float(tf.reduce_max(tf.reduce_mean(salient, axis=(1, 2, 3)))) <= 0.5
+    signs = np.tile([1.0, -1.0], (16, 1))
+    assert float(tf.reduce_mean(PixelSurgery(alpha=1.0).masks(linear(signs), x)[0])) == 1
+    assert float(tf.reduce_mean(reading.masks(linear(signs), x)[0])) <= 0.5
 
 
 def test_a_flat_map_is_kept_by_a_soft_mask_too():

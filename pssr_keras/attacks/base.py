@@ -268,8 +268,8 @@ class Attack:
         Raises:
             InputError: for images, labels or a model that do not fit; see the checks of `inputs`.
         """
-        input_shape = getattr(model, "input_shape", (None,))[1:] if isinstance(model, keras.Model) else None
-        x = check_images(x, input_shape)
+        shape = getattr(model, "input_shape", None) if isinstance(model, keras.Model) else None
+        x = check_images(x, None if shape is None else shape[1:])
         check_seed(seed)
         logits = check_logits(compiled_logits(model)(x))
         y = check_labels(y, len(x), logits.shape[-1])
