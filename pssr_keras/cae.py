@@ -180,14 +180,19 @@ def unet(input_shape, channels=32, dropout=0.2, start="neighbours"):
 EXTRAPOLATORS = ("bottleneck", "unet")
 
 
+def check_kind(kind):
+    """Refuse a name that is none of `EXTRAPOLATORS`."""
+    if kind not in EXTRAPOLATORS:
+        raise InputError(f"extrapolator is {kind!r}, expected one of {', '.join(EXTRAPOLATORS)}")
+
+
 def create(kind, input_shape, channels, bottleneck, dropout, start):
     """The untrained E of a kind: "bottleneck" is `extrapolator`, "unet" is `unet`, which has no bottleneck.
 
     Raises:
         InputError: for an unknown kind.
     """
-    if kind not in EXTRAPOLATORS:
-        raise InputError(f"extrapolator is {kind!r}, expected one of {', '.join(EXTRAPOLATORS)}")
+    check_kind(kind)
     if kind == "unet":
         return unet(input_shape, channels, dropout, start)
     return extrapolator(input_shape, channels, bottleneck, dropout, start)

@@ -151,6 +151,7 @@ class HardenedSettings:
         evaluated_images: the first test images, under those.
     """
 
+    extrapolator: str = "bottleneck"  # ours, because it is the kind that was measured
     extrapolator_channels: int = 16  # ours, because it carries most of what 24 channels do at half the time
     extrapolator_bottleneck: int = 128  # ours, because it carries most of what 256 do
     extrapolator_start: str = "identity"  # ours, because it assumes least of the images

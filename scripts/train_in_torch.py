@@ -72,7 +72,7 @@ def train(arguments):
     is_hardened = numbers["defense"] == "hardened"
     group = "hardened" if is_hardened else "cae"
     own = [numbers[f"{group}.extrapolator_{part}"] for part in ("channels", "bottleneck", "start")]
-    kind = "bottleneck" if is_hardened else numbers["cae.extrapolator"]
+    kind = numbers.get(f"{group}.extrapolator", "bottleneck")  # runs of before knew no other
     extrapolator = models.extrapolator(kind, shape, *own[:2], numbers[f"{group}.dropout"], own[2])
     print(f"training E, {numbers['defense']}")
     mean = None
@@ -118,7 +118,7 @@ def bring(arguments):
     group = "hardened" if is_hardened else "cae"
     names = ("extrapolator_channels", "extrapolator_bottleneck", "dropout", "extrapolator_start")
     own = [read[f"{group}.{name}"] for name in names]
-    kind = "bottleneck" if is_hardened else read["cae.extrapolator"]
+    kind = read[f"{group}.extrapolator"]
     extrapolator = cae.create(kind, entry.shape, *own)
     weights.to_keras(extrapolator, part_of(content, "extrapolator"))
     surgery = None if is_hardened else training.unfitted_surgery(experiment_of(experiment))

@@ -272,6 +272,7 @@ def test_a_run_with_surgery_has_its_stages_and_its_surrogates(tmp_path, monkeypa
         ({"hardened.mask": "mine"}, "hardened.mask is 'mine', expected one of none, classifier, pipeline"),
         ({"hardened.surrogates": ("pgd",)}, "surrogates are 'pgd'"),
         ({"hardened.extrapolator_start": "zero"}, "start is 'zero'"),
+        ({"hardened.extrapolator": "net"}, "extrapolator is 'net'"),
         ({"hardened.augmentation": "turn"}, "unknown augmentation 'turn'"),
         ({"hardened.evaluation": ("pdg",)}, "unknown attack 'pdg'"),
         ({"surgery.removal": "half"}, "removal is 'half'"),

@@ -21,6 +21,7 @@ def check_names(experiment):
     numbers = experiment.hardened
     hardened.check_names(numbers.surrogates, numbers.inner_loss)
     augmentation.parse(numbers.augmentation)
+    cae.check_kind(numbers.extrapolator)
     cae.check_start(numbers.extrapolator_start)
     make_attacks(experiment, numbers.evaluation)
     if numbers.mask not in MASKS:
@@ -122,7 +123,8 @@ def make_hardened(experiment, classifier, surgery, guide, input_shape, steps, de
     numbers, eps = experiment.hardened, experiment.attack.eps
 
     def build():
-        return cae.extrapolator(
+        return cae.create(
+            numbers.extrapolator,
             input_shape,
             numbers.extrapolator_channels,
             numbers.extrapolator_bottleneck,
