@@ -55,6 +55,8 @@ class ClassifierSettings:
         optimizer: "adam", or "sgd" with Nesterov momentum.
         weight_decay: of "sgd", inside the gradient as Krizhevsky et al. 2012 have it.
         warmup_share: share of the steps over which the learning rate rises.
+        schedule: of the learning rate: "cycle" rises, then falls along half a cosine; "steps" begins at its
+            peak and falls to a tenth after half, and again after three quarters of the steps.
         augmentation: of the training images, such as "shift:2"; see `data.augmentation`.
         objective: what is minimised, such as "trades:one_over_lambda=3"; see `baselines`.
     """
@@ -68,16 +70,24 @@ class ClassifierSettings:
     optimizer: str = "adam"  # paper, section 4.3
     weight_decay: float = 0.0  # paper, section 4.3 names none
     warmup_share: float = 0.0  # paper, section 4.3 names none
+    schedule: str = "cycle"  # ours, because short schedules learn most from one cycle
     objective: str = "cross_entropy"  # paper, Table 1, the undefended row
 
 
 @dataclasses.dataclass(frozen=True)
 class RobustSettings:
-    """The attack inside the training of robust classifiers, the same for all objectives that make one."""
+    """The attack inside the training of robust classifiers, the same for all objectives that make one.
+
+    After each of their epochs PGD attacks a few validation images: an objective may select by it, and where
+    accuracy under PGD breaks down, the training has overfitted to its own attack.
+    """
 
     inner_steps: int
     inner_step_size: float  # in units of eps
     ramp_share: float  # of the training, over which the budget grows to eps
+    held_out: int = 500  # ours, because its standard error is two points; half of the validation images
+    held_out_steps: int = 10  # ours, because Rice et al. 2020 select by ten
+    held_out_step_size: float = 0.25  # ours, because Rice et al. 2020 take 2/255 of 8/255; in units of eps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +191,27 @@ class HardenedSettings:
     evaluated_images: int = 1_000  # ours, because it is usual in the field
 
 
-AT_LEAST_ONE = ("epochs", "batch_size", "copies", "limit", "passes", "images")
+@dataclasses.dataclass(frozen=True)
+class ARNSettings:
+    """The purifier ARN of the paper's Table 1, see `arn`, trained on the attacks of `AttackSettings`."""
+
+    encoder_channels: int = 16  # ours, because an eighth of the width of Zhou et al. 2021 fits two cores
+    encoder_stages: int = 5  # ours, because Zhou et al. 2021 have five on MNIST, down to one pixel
+    code_channels: int = 256  # ours, because it is as wide as the last stage
+    attack_units: int = 256  # ours, because the code is as wide
+    image_channels: int = 32  # ours, because the discriminator of the CAE has as many
+    versions_augmentation: str = "none"  # ours, because Zhou et al. 2021 have none on MNIST
+    epochs: int = 12  # ours, because 100 passes (Zhou et al. 2021) take hours on two cores
+    batch_size: int = 128  # ours, because 300 (Zhou et al. 2021) leave too few steps in so few epochs
+    peak_rate: float = 5e-4  # ours, because 1e-4 (Zhou et al. 2021) is for four times as many steps
+    lambda_reconstruction: float = 200.0  # ours, because Zhou et al. 2021 have it
+    lambda_prior: float = 1e-3  # ours, because 1e-6 of a sum over 900 images (Zhou et al. 2021) is as much
+    lambda_invariance: float = 0.5  # ours, because Zhou et al. 2021 have it
+    lambda_image: float = 0.01  # ours, because Zhou et al. 2021 have it
+    lambda_penalty: float = 30.0  # ours, because Zhou et al. 2021 have it
+
+
+AT_LEAST_ONE = ("epochs", "batch_size", "copies", "limit", "passes", "images", "held_out")
 LIMITS = (
     ("cae", "benign_share", 1),
     ("cae", "dropout", 0.99),
@@ -209,6 +239,7 @@ class Experiment:
     surgery: SurgerySettings
     cae: CAESettings
     hardened: HardenedSettings = HardenedSettings()  # ours, because it is no part of the paper
+    arn: ARNSettings = ARNSettings()  # ours, because what they are for has them as defaults
     defense: str = "pssr"  # a name of `training.DEFENSES`
     seed: int = 0
     batch_size: int = 500  # ours, because attacks and evaluation of small images are fastest there

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pssr_keras import InputError, attacks, baselines, evaluation, losses
+from pssr_keras import InputError, attacks, baselines, classifiers, config, evaluation, losses
 from pssr_keras.attacks.base import cross_entropy
+from pssr_keras.training import SGDWithDecayInGradient
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
 
@@ -33,8 +34,6 @@ def test_gradient_regularisation_is_that_of_the_closed_form(batch):
 
 def test_the_penalty_reaches_the_weights_of_lenet5(bundled_test):
     """The second derivative through the layer whose gradient we wrote out is that of finite differences."""
-    from pssr_keras import classifiers
-
     keras.utils.set_random_seed(0)
     model = classifiers.lenet5()
     x, y = tf.constant(bundled_test.x[:8]), tf.constant(bundled_test.y[:8])
@@ -125,3 +124,227 @@ def test_an_objective_is_parsed_with_its_numbers():
     ):
         with pytest.raises(InputError, match=message):
             baselines.parse(text)
+
+
+# --- bag of tricks -------------------------------------------------------------------------------
+
+
+def test_images_are_crafted_in_evaluation_mode_and_judged_in_training_mode_with_smoothed_labels(batch):
+    x, y, noise = batch
+    numbers = {"eps": 0.1, "step_size": 0.05, "steps": 3}
+    modes = []
+
+    def logits(images, training=True):
+        modes.append(training)
+        return linear(images) * (1.0 if training else -1.0)
+
+    found = baselines.bag_of_tricks(logits, x, y, noise, label_smoothing=0.3, **numbers)
+    assert (modes[0], modes[-1]) == (False, True)
+    assert modes.count(True) == 1
+    x_adv = baselines.worst_images(
+        lambda outputs: cross_entropy(y, outputs), lambda z: -linear(z), x, x + 0.1 * noise, **numbers
+    )
+    log_p = tf.nn.log_softmax(linear(x_adv)).numpy()
+    expected = [
+        -(0.7 * row[k] + 0.15 * (row.sum() - row[k])) for row, k in zip(log_p, y.numpy(), strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_weight_decay_in_the_loss_is_that_in_the_gradient(toy_images):
+    """One step of each, from the same weights: the decay goes through the momentum in both."""
+
+    def trained(objective, decay):
+        keras.utils.set_random_seed(0)
+        network = classifiers.create("multilayer_perceptron", (8, 8, 1), 3, width=0.02)
+        model = baselines.RobustTraining(network, objective, 0.1, step_size=0.05, steps=1)
+        model.compile(SGDWithDecayInGradient(0.1, momentum=0.9, decay=decay), jit_compile=False)
+        noise = np.random.default_rng(0).uniform(-1, 1, toy_images.x.shape).astype(np.float32)
+        for _ in range(3):
+            model.train_step((tf.constant(toy_images.x), tf.constant(toy_images.y), tf.constant(noise)))
+        return network.get_weights()
+
+    in_loss = trained(baselines.BagOfTricks(weight_decay=0.1, label_smoothing=0.0), 0.0)
+    in_gradient = trained(baselines.AdversarialTraining(), 0.1)
+    without = trained(baselines.AdversarialTraining(), 0.0)
+    for found, expected, other in zip(in_loss, in_gradient, without, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert np.abs(expected - other).max() > 1e-4
+
+
+def test_an_objective_prescribes_its_schedule_and_takes_over_the_decay():
+    numbers = config.experiment("cifar10", "cpu").classifier
+    assert (numbers.schedule, numbers.weight_decay) == ("cycle", 5e-4)
+    for text, decay in (("early_stopping", 5e-4), ("bag_of_tricks", 0.0)):
+        objective = baselines.parse(text)
+        found = objective.settings(numbers)
+        assert (found.schedule, found.weight_decay, objective.selects) == ("steps", decay, True)
+    assert baselines.parse("trades").settings(numbers) == numbers
+
+
+# --- few labels ----------------------------------------------------------------------------------
+
+
+def test_labels_are_kept_by_content_the_same_number_of_each_class(toy_images):
+    rows = baselines.kept_rows(toy_images, 12)
+    assert np.bincount(toy_images.y[rows]).tolist() == [4, 4, 4]
+    order = np.random.default_rng(0).permutation(len(toy_images))
+    again = order[baselines.kept_rows(toy_images.take(order), 12)]
+    assert sorted(again) == rows.tolist()
+    assert set(baselines.kept_rows(toy_images, 6)) < set(rows)
+    for count, message in (
+        (10, "a multiple of 3"),
+        (0, "a multiple of 3"),
+        (66, "at most 63: class 1 has 21"),
+    ):
+        with pytest.raises(InputError, match=message):
+            baselines.kept_rows(toy_images, count)
+
+
+def test_a_teacher_sees_the_kept_labels_alone_and_stands_for_the_others(toy_images, tmp_path):
+    objective = baselines.PseudoLabels(labels=12)
+    experiment = config.experiment("mnist", "cpu", **{"classifier.epochs": 3})
+    rows, asked = baselines.kept_rows(toy_images, 12), []
+
+    def teach(images, folder, changes):
+        np.testing.assert_array_equal(images.x, toy_images.x[rows])
+        np.testing.assert_array_equal(images.y, toy_images.y[rows])
+        asked.append(changes)
+        return lambda x: tf.one_hot(tf.fill((tf.shape(x)[0],), 1), 3)  # always class 1
+
+    found = objective.images(toy_images, experiment, tmp_path, teach)
+    hidden = np.setdiff1d(np.arange(64), rows)
+    assert set(found.y[hidden]) == {1}
+    np.testing.assert_array_equal(found.y[rows], toy_images.y[rows])
+    assert asked == [{"classifier.objective": "cross_entropy", "classifier.epochs": 3 * 64 // 12}]
+    notes = objective.notes(toy_images, found)
+    assert notes["pseudo_labels"] == 52
+    assert notes["pseudo_label_accuracy"] == pytest.approx((toy_images.y[hidden] == 1).mean())
+
+    again = objective.images(toy_images, experiment, tmp_path, teach)  # the teacher is not asked again
+    np.testing.assert_array_equal(again.y, found.y)
+    assert len(asked) == 1
+    (tmp_path / "pseudo_labels.npy").write_bytes(b"something else")
+    with pytest.raises(InputError, match=r"pseudo_labels.npy is damaged"):
+        objective.images(toy_images, experiment, tmp_path, teach)
+
+    few = baselines.FewLabels(labels=12).images(toy_images, experiment, tmp_path, None)
+    np.testing.assert_array_equal(few.indices, toy_images.indices[rows])
+
+
+def test_pseudo_labels_are_the_fixed_term_and_the_online_one(batch):
+    x, y, noise = batch
+    numbers = {"eps": 0.1, "step_size": 0.05, "steps": 5}
+    fixed = baselines.pseudo_labels(linear, x, y, noise, divergence=0.0, **numbers)
+    np.testing.assert_allclose(
+        fixed, baselines.adversarial_training(linear, x, y, noise, **numbers), rtol=1e-5
+    )
+    x_adv = baselines.worst_images(
+        lambda outputs: cross_entropy(y, outputs), linear, x, x + 0.1 * noise, **numbers
+    )
+    both = baselines.pseudo_labels(linear, x, y, noise, divergence=2.0, **numbers)
+    divergence = losses.kl_divergence(linear(x), linear(x_adv))
+    np.testing.assert_allclose(both - fixed, 2 * divergence, rtol=1e-3, atol=1e-5)
+
+
+# --- prototype conformity ------------------------------------------------------------------------
+
+
+def test_attraction_and_repulsion_by_hand():
+    generator = np.random.default_rng(0)
+    features, centres = generator.normal(size=(5, 4)), generator.normal(size=(3, 4))
+    y = np.array([0, 2, 1, 1, 0])
+    near = [((f - centres[k]) ** 2).sum() for f, k in zip(features, y, strict=True)]
+    far = [
+        np.mean([((f - c) ** 2).sum() for j, c in enumerate(centres) if j != k])
+        for f, k in zip(features, y, strict=True)
+    ]
+    np.testing.assert_allclose(baselines.attraction(tf.constant(features), y, tf.constant(centres)), near)
+    np.testing.assert_allclose(baselines.repulsion(tf.constant(features), y, tf.constant(centres)), far)
+
+
+def prototypes(objective, rate=0.0, start_steps=0):
+    keras.utils.set_random_seed(0)
+    network = classifiers.create("multilayer_perceptron", (8, 8, 1), 3, width=0.02)
+    model = baselines.PrototypeTraining(
+        network, objective, 0.1, step_size=0.05, steps=2, start_steps=start_steps
+    )
+    model.compile(keras.optimizers.SGD(rate), jit_compile=False)
+    model.optimizer.build(network.trainable_variables)
+    return model
+
+
+def test_centres_learn_where_the_features_are_and_where_the_others_are_not(batch):
+    """One step: c goes to the mean of its class by its share of the batch, c' away from other classes."""
+    x, y, noise = batch
+    objective = baselines.PrototypeConformity(weight=0.01)
+    model = prototypes(objective, start_steps=5)
+    features = [f.numpy() for f in model.stages(x)[:2]]
+    before = [[c.numpy() for c in centres] for centres in (model.attracting, model.repelling)]
+    model.train_step((x, y, noise))
+    for layer, f in enumerate(features):
+        attracting, repelling = before[0][layer].copy(), before[1][layer].copy()
+        for image, label in zip(f, y.numpy(), strict=True):
+            attracting[label] -= 0.5 * 2 * (before[0][layer][label] - image) / len(f)
+            for other in {0, 1, 2} - {int(label)}:
+                repelling[other] += 0.01 * 2 * (before[1][layer][other] - image) / 2 / len(f)
+        np.testing.assert_allclose(model.attracting[layer], attracting, atol=1e-5)
+        np.testing.assert_allclose(model.repelling[layer], repelling, atol=1e-5)
+
+
+def test_prototypes_join_the_cross_entropy_after_the_start(batch):
+    x, y, noise = batch
+    model = prototypes(baselines.PrototypeConformity(), start_steps=1)
+    expected = float(tf.reduce_mean(cross_entropy(y, model.classifier(x))))
+    first = {name: float(value) for name, value in model.train_step((x, y, noise)).items()}
+    assert first["loss"] == pytest.approx(expected, rel=1e-5)
+    model.reset_metrics()
+    second = {name: float(value) for name, value in model.train_step((x, y, noise)).items()}
+    conformity = second["attraction"] - 1e-4 * second["repulsion"]
+    assert second["loss"] == pytest.approx(expected + conformity, rel=1e-5)
+
+
+def test_prototypes_of_attacked_images_have_budgets_of_their_own(batch):
+    x, _, noise = batch
+    y = tf.zeros(16, tf.int32)
+    objective = baselines.PrototypeConformity(attacked=True, lowest_budget=0.5, highest_budget=1.5)
+    inner = {"eps": 0.1, "step_size": 0.05, "steps": 6}
+    x_adv = objective.attack(lambda z: linear(z)[:, :2], x, y, noise, inner)
+    expected = 0.1 * (0.5 + (noise[:, 0, 0, 0] + 1) / 2)
+    np.testing.assert_allclose(tf.reduce_max(tf.abs(x_adv - x), axis=(1, 2, 3)), expected, rtol=1e-4)
+
+    judged = []
+    model = prototypes(objective)
+    stages = model.stages
+    model.stages = lambda z, training: judged.append((len(z), training)) or stages(z, training=training)
+    model.train_step((x, y, noise))
+    assert judged == [(32, True)]  # clean and attacked
+
+
+def test_a_checkpoint_holds_the_centres(batch, tmp_path):
+    model = prototypes(baselines.PrototypeConformity(), rate=0.01)
+    for _ in range(3):
+        model.train_step(batch)
+    model.save_weights(tmp_path / "state.weights.h5")
+    again = prototypes(baselines.PrototypeConformity(), rate=0.01)
+    again.load_weights(tmp_path / "state.weights.h5")
+    assert int(again.attracting_optimizer.iterations) == 3
+    for part in ("attracting", "repelling"):
+        for found, expected in zip(getattr(again, part), getattr(model, part), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    for found, expected in zip(again.classifier.get_weights(), model.classifier.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert baselines.PrototypeTraining.from_config(model.get_config()).objective == model.objective
+
+
+def test_prototypes_take_two_layers_of_each_network(toy_network):
+    from pssr_keras.baselines.prototype_conformity import layers_of
+
+    model = prototypes(baselines.PrototypeConformity())
+    assert layers_of(model.classifier) == ("dense1", "features")
+    resnet = classifiers.resnet18(width=0.0625)
+    assert layers_of(resnet) == ("stage3", "features")
+    stages = baselines.PrototypeTraining(resnet, baselines.PrototypeConformity(), 0.1).stages
+    assert [shape[1:] for shape in stages.output_shape] == [(16,), (32,), (10,)]
+    with pytest.raises(InputError, match="needs the layers stage3 and features or dense1 and features"):
+        layers_of(toy_network)

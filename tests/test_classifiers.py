@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from pssr_keras import classifiers, data
+from pssr_keras import classifiers, data, load_pretrained
 
 
 def trainable(model):
@@ -47,6 +47,30 @@ def test_normalisation_is_inside():
     normalisation = keras.Model(model.input, model.get_layer("normalisation").output)
     mean = np.array(data.CIFAR10.statistics["mean"], np.float32)
     np.testing.assert_allclose(normalisation(np.full((1, 32, 32, 3), mean)), 0, atol=1e-6)
+
+
+def test_weights_from_before_the_stages_had_names_are_read(tmp_path):
+    """Names are no part of a weights file: it counts layers by their class."""
+    shipped = load_pretrained("cifar10").classifier
+    assert "stage3" not in {layer.name for layer in shipped.layers}
+    shipped.save_weights(tmp_path / "shipped.weights.h5")
+    named = classifiers.resnet18(width=0.25, statistics=data.CIFAR10.statistics)
+    named.load_weights(tmp_path / "shipped.weights.h5")
+    x = data.load("cifar10", "test", "bundled").x[:8]
+    np.testing.assert_array_equal(named(x), shipped(x))
+
+
+@pytest.mark.parametrize(
+    ("build", "shapes"),
+    [
+        (classifiers.resnet18, [(32, 8), (16, 16), (8, 32), (4, 64)]),
+        (classifiers.densenet121, [(32, 32), (16, 64), (8, 128), (4, 128)]),
+    ],
+)
+def test_stages_have_names(build, shapes):
+    model = build(width=0.125)
+    found = [model.get_layer(f"stage{number}").output.shape for number in (1, 2, 3, 4)]
+    assert [(shape[1], shape[3]) for shape in found] == shapes
 
 
 @pytest.mark.parametrize(("padding", "channels"), [("same", 1), ("valid", 3)])

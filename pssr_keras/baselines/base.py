@@ -44,12 +44,15 @@ class Objective:
     """How a classifier is trained; subclasses add their numbers and define `loss`."""
 
     name: typing.ClassVar[str]
+    # Whether the weights that count are those of the epoch with the best PGD accuracy on held-out images.
+    selects: typing.ClassVar[bool] = False
 
     def loss(self, logits, x, y, noise, inner):
         """The loss of each image (B,), as TensorFlow operations.
 
         Args:
-            logits: function, images (B, H, W, C) in [0, 1] -> logits (B, K), as in training.
+            logits: function, images (B, H, W, C) in [0, 1] -> logits (B, K), as in training; called with
+                `training=False`, by the moving averages of batch normalisation, which it then leaves alone.
             x, y: images and labels (B,).
             noise: (B, H, W, C) in [-1, 1).
             inner: {"eps", "step_size", "steps"} of an attack inside the objective; eps grows in the course
@@ -62,15 +65,34 @@ class Objective:
         """Whether batches are (x, y, noise), or (x, y)."""
         return True
 
-    def images(self, train, settings, folder):
+    def penalty(self, weights):
+        """What is added to the loss of a batch for the weights of the classifier, a scalar."""
+        return 0.0
+
+    def settings(self, numbers):
+        """`settings.ClassifierSettings` of a training, changed where the objective has numbers of its own."""
+        return numbers
+
+    def images(self, train, experiment, folder, teach):
         """The training images, or others in their place: other labels, say.
 
         Args:
             train: `data.Images`.
-            settings: `settings.Experiment`.
+            experiment: `settings.Experiment`.
             folder: of the run, where whatever is made for it may be kept.
+            teach: function, `data.Images`, a folder and {name: value} of changes to the experiment -> a
+                classifier trained by it.
         """
         return train
+
+    def notes(self, train, labelled):
+        """What a record should say of the training: {name: value}.
+
+        Args:
+            train: `data.Images`, as they are.
+            labelled: what `images` made of them.
+        """
+        return {}
 
     def model(self, classifier, robust, eps, steps):
         """What is fitted: a model around the classifier.
@@ -132,19 +154,24 @@ class RobustTraining(keras.Model):
     def call(self, x, training=False):
         return self.classifier(x, training=training)
 
-    def train_step(self, data):
-        x, y, noise = data
+    def inner(self):
+        """The numbers of an attack inside the objective at the present step; see `Objective.loss`."""
         done = tf.cast(self.optimizer.iterations, tf.float32) / max(self.ramp_steps, 1)
         ramp = tf.minimum(done, 1.0) if self.ramp_steps else 1.0
-        inner = {"eps": ramp * self.eps, "step_size": ramp * self.step_size, "steps": self.steps}
+        return {"eps": ramp * self.eps, "step_size": ramp * self.step_size, "steps": self.steps}
 
-        def logits(images):
-            return self.classifier(images, training=True)
+    def train_step(self, data):
+        x, y, noise = data
+        inner = self.inner()
 
+        def logits(images, training=True):
+            return self.classifier(images, training=training)
+
+        weights = self.classifier.trainable_variables
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(self.objective.loss(logits, x, y, noise, inner))
+            loss += self.objective.penalty(weights)
             share = share_of_batch(loss)
-        weights = self.classifier.trainable_variables
         self.optimizer.apply(tape.gradient(share, weights), weights)
         self.tracker.update_state(loss)
         return {"loss": self.tracker.result()}

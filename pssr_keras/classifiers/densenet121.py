@@ -10,7 +10,8 @@ def densenet121(input_shape=(32, 32, 3), classes=100, width=1.0, statistics=None
     """DenseNet121 in its CIFAR form: a 3x3 stem without max-pooling, dense blocks of 6, 12, 24 and 16.
 
     Growth rate 32, bottlenecks of 4 x 32 channels, compression 1/2: 7,048,548 trainable parameters at
-    width 1 and 100 classes. Takes (B, 32, 32, 3) in [0, 1], returns logits (B, classes).
+    width 1 and 100 classes. Takes (B, 32, 32, 3) in [0, 1], returns logits (B, classes). The layers
+    `stage1` to `stage4` return what a dense block hands on.
 
     Args:
         width: factor on the growth rate.
@@ -28,10 +29,11 @@ def densenet121(input_shape=(32, 32, 3), classes=100, width=1.0, statistics=None
         if stage > 0:
             x = convolution(normalised_relu(x), x.shape[-1] // 2, 1)
             x = layers.AveragePooling2D(2)(x)
-        for _ in range(depth):
+        for place in range(depth):
             new = convolution(normalised_relu(x), 4 * growth, 1)
             new = convolution(normalised_relu(new), growth, 3)
-            x = layers.Concatenate()([x, new])
+            name = f"stage{stage + 1}" if place == depth - 1 else None
+            x = layers.Concatenate(name=name)([x, new])
     x = layers.GlobalAveragePooling2D(name="features")(normalised_relu(x))
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="densenet121")
 

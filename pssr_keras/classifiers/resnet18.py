@@ -10,7 +10,7 @@ def resnet18(input_shape=(32, 32, 3), classes=10, width=1.0, statistics=None):
     """ResNet18 in its CIFAR form: a 3x3 stem without max-pooling, four stages of two basic blocks.
 
     11,173,962 trainable parameters at width 1 and 10 classes. Takes (B, 32, 32, 3) in [0, 1], returns
-    logits (B, classes).
+    logits (B, classes). The layers `stage1` to `stage4` return what a stage hands on.
 
     Args:
         width: factor on all numbers of channels.
@@ -32,6 +32,7 @@ def resnet18(input_shape=(32, 32, 3), classes=10, width=1.0, statistics=None):
                 )
             x = normalised_relu(convolution(x, channels, 3, strides))
             x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(convolution(x, channels, 3))
-            x = layers.ReLU()(layers.Add()([x, shortcut]))
+            name = f"stage{stage + 1}" if block == 1 else None
+            x = layers.ReLU(name=name)(layers.Add()([x, shortcut]))
     x = layers.GlobalAveragePooling2D(name="features")(x)
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="resnet18")

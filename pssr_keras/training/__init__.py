@@ -3,15 +3,18 @@
 run.py         the stages in their order
 classifier.py  stage 1
 pairs.py       stage 2: attacked training images, and batches of pairs
-pssr.py        stage 3: the CAE; other defenses are other files, named in defenses.py
+pssr.py        stage 3: the CAE
+arn.py         another purifier in its place; they are named in defenses.py
 hardened.py    in place of both: E trained against attacks on the whole pipeline
 fitting.py     epochs that can be interrupted: batches, callbacks, schedules
+selection.py   robustness on held-out images after each epoch
 devices.py     several devices, of one machine or of several, and device_layers.py, what their layers are
 folder.py      whose folder it is, and what is kept there
 """
 
 from ..data import first
 from ..files import load_model, read_json, write_atomically, write_json
+from .arn import make_arn, train_arn, versions_dataset
 from .classifier import check_classifier, train_classifier
 from .defenses import DEFENSES, Defense, train_defense
 from .devices import ONE_DEVICE, Devices
@@ -24,6 +27,7 @@ from .fitting import (
     fit,
     keep_epochs,
     learning_rate,
+    step_decay,
     warmup_cosine,
 )
 from .folder import prepare_folder, readable, remove_intermediate
@@ -31,12 +35,14 @@ from .hardened import make_hardened, train_hardened
 from .pairs import augment, make_attacks, pairs_dataset
 from .pssr import make_cae, surgery_of, train_pssr, unfitted_surgery
 from .run import check_names, evaluate_run, load_splits, row_of, run, stages
+from .selection import HeldOut, best_of, held_out_attack
 
 __all__ = [
-    "DEFENSES", "ONE_DEVICE", "Checkpoint", "Defense", "Devices", "SGDWithDecayInGradient", "TimeToGo",
-    "augment", "check_classifier", "check_names", "classifier_optimizer", "epochs_of_batches", "evaluate_run",
-    "first", "fit", "keep_epochs", "learning_rate", "load_model", "load_splits", "make_attacks", "make_cae",
-    "make_hardened", "pairs_dataset", "prepare_folder", "read_json", "readable", "remove_intermediate",
-    "row_of", "run", "stages", "surgery_of", "train_classifier", "train_defense", "train_hardened",
-    "train_pssr", "unfitted_surgery", "warmup_cosine", "write_atomically", "write_json",
+    "DEFENSES", "ONE_DEVICE", "Checkpoint", "Defense", "Devices", "HeldOut", "SGDWithDecayInGradient",
+    "TimeToGo", "augment", "best_of", "check_classifier", "check_names", "classifier_optimizer",
+    "epochs_of_batches", "evaluate_run", "first", "fit", "held_out_attack", "keep_epochs", "learning_rate",
+    "load_model", "load_splits", "make_arn", "make_attacks", "make_cae", "make_hardened", "pairs_dataset",
+    "prepare_folder", "read_json", "readable", "remove_intermediate", "row_of", "run", "stages", "step_decay",
+    "surgery_of", "train_arn", "train_classifier", "train_defense", "train_hardened", "train_pssr",
+    "unfitted_surgery", "versions_dataset", "warmup_cosine", "write_atomically", "write_json",
 ]  # fmt: skip

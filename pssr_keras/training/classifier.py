@@ -1,16 +1,19 @@
 """Stage 1: a classifier trained by one of the objectives of `baselines`, or one that was brought along."""
 
+import csv
 import functools
 
 import keras
 import tensorflow as tf
 
-from .. import baselines, classifiers, evaluation
+from .. import baselines, classifiers, evaluation, settings
 from ..data import DATASETS, augmentation
-from ..files import load_model, write_atomically
+from ..files import load_model, write_atomically, write_json
 from ..inputs import InputError, check_logits
 from .devices import ONE_DEVICE
-from .fitting import OPTIMIZERS, classifier_optimizer, epochs_of_batches, fit
+from .fitting import classifier_optimizer, epochs_of_batches, fit
+from .folder import remove_intermediate
+from .selection import ACCURACY, HeldOut, best_of, held_out_attack
 
 
 def check_names(numbers):
@@ -18,12 +21,14 @@ def check_names(numbers):
     classifiers.check_name(numbers.architecture)
     baselines.parse(numbers.objective)
     augmentation.parse(numbers.augmentation)
-    if numbers.optimizer not in OPTIMIZERS:
-        classifier_optimizer(numbers, 1)  # refuses it
+    classifier_optimizer(numbers, 1)  # refuses what it does not know
 
 
 def train_classifier(experiment, folder, train, validation, classifier_file=None, devices=ONE_DEVICE):
     """The classifier of an experiment; see the head of this module.
+
+    Of an objective that selects, `classifier.keras` is the epoch that was best on held-out images, and
+    `classifier_last.keras` the last one. `classifier.json` holds what is to be told of a robust training.
 
     Args:
         experiment: `settings.Experiment`.
@@ -41,7 +46,8 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
         devices.write(finished, lambda: write_atomically(finished, classifier.save))
         return classifier
 
-    numbers, seed = experiment.classifier, experiment.seed
+    objective, seed = baselines.parse(experiment.classifier.objective), experiment.seed
+    numbers = objective.settings(experiment.classifier)
     statistics = DATASETS[experiment.dataset].statistics
 
     def build():
@@ -50,8 +56,15 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
 
     keras.utils.set_random_seed(seed)
     classifier = devices.mirrored(build())
-    objective = baselines.parse(numbers.objective)
-    train = devices.chief_first(functools.partial(objective.images, train, experiment, folder))
+
+    def teach(images, folder, changes):
+        folder.mkdir(exist_ok=True)
+        teacher = train_classifier(settings.changed(experiment, changes), folder, images, validation)
+        remove_intermediate(folder)
+        return teacher
+
+    known = train
+    train = devices.chief_first(functools.partial(objective.images, train, experiment, folder, teach))
     size = min(numbers.batch_size, len(train))
     devices.check_batch(size)
     steps = len(train) // size
@@ -73,6 +86,11 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
         batches = epochs_of_batches(len(train), size, seed, first_epoch, numbers.epochs)
         return batches.map(batch, tf.data.AUTOTUNE)
 
+    best, measured = folder / "checkpoint-classifier.npz", []
+    if objective.takes_noise and devices.is_chief:
+        held_out = validation.take(slice(0, min(experiment.robust.held_out, len(validation))))
+        attack = held_out_attack(experiment.robust, experiment.attack.eps)
+        measured = [HeldOut(classifier, build(), held_out, attack, best, seed, experiment.batch_size)]
     fit(
         model,
         optimizer,
@@ -84,18 +102,39 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
         epochs=numbers.epochs,
         steps=steps,
         devices=devices,
+        measured=measured,
     )
     trained, classifier = classifier, build()  # without the optimizer, which a saved model would drag along
     classifier.set_weights(trained.get_weights())
 
     def write():
+        notes = objective.notes(known, train)
+        if measured:
+            epoch, _, weights = best_of(best)
+            notes |= {
+                "attack": attack.get_config(),
+                "held_out_images": len(held_out),
+                "held_out": column_of(folder / "classifier_log.csv", ACCURACY),
+                "best_epoch": epoch + 1,
+                "selected": objective.selects,
+            }
+            if objective.selects:
+                write_atomically(folder / "classifier_last.keras", classifier.save)
+                classifier.set_weights(weights)
+            write_json(folder / "classifier.json", notes)
         flags = evaluation.correct(classifier, validation.x, validation.y)
         accuracy = f"{100 * flags.mean():.2f}% of {len(flags):,} images"
         print(f"\nvalidation accuracy of {numbers.architecture}: {accuracy}")
         write_atomically(finished, classifier.save)
 
     devices.write(finished, write)
-    return classifier
+    return load_model(finished) if objective.selects else classifier
+
+
+def column_of(log, name):
+    """A column of a log, a number for each epoch."""
+    with log.open(newline="") as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
 
 
 def check_classifier(classifier, images):

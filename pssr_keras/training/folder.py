@@ -45,10 +45,13 @@ def prepare_folder(folder, experiment, classifier_file=None, overwrite=False):
     return folder
 
 
-INTERMEDIATE_FILES = ("adversarial-*.npy", "checkpoint-*.weights.h5", "*.partial*")
+INTERMEDIATE_FILES = ("adversarial-*.npy", "checkpoint-*.weights.h5", "checkpoint-*.npz", "*.partial*")
 RUN_FILES = (
     *INTERMEDIATE_FILES,
     "classifier.keras",
+    "classifier_last.keras",
+    "classifier.json",
+    "pseudo_labels.npy",
     "*_log.csv",
     "evaluation.json",
     "config.json",
@@ -61,7 +64,8 @@ def remove_run(folder):
         defense = readable(folder / "config.json")["defense"]
     except InputError:  # a damaged configuration is a reason to overwrite
         defense = "pssr"
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    for name in ("tensorboard", "teacher"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for pattern in (f"{defense}.keras", *RUN_FILES):
         for path in folder.glob(pattern):
             path.unlink()
