@@ -9,7 +9,7 @@ import typing
 
 from ..inputs import InputError
 from ..settings import ADAPTIVE_ATTACKS, STANDARD_ATTACKS
-from . import hardened, pssr
+from . import arn, hardened, pssr
 from .devices import ONE_DEVICE
 
 
@@ -35,6 +35,7 @@ class Defense:
 
 DEFENSES = {
     "pssr": Defense(pssr.train_pssr, pssr.check_names),
+    "arn": Defense(arn.train_arn, arn.check_names),
     "hardened": Defense(hardened.train_hardened, hardened.check_names, STANDARD_ATTACKS, claims=True),
 }
 

@@ -101,9 +101,9 @@ def load_splits(experiment, data_dir=None):
 def stages(defended):
     """The rows of an evaluation: the undefended classifier, each stage of a PSSR alone, and the whole.
 
-    A defense of another kind has no stages: it stands beside its classifier.
+    A defense of another kind or name has no stages: it stands beside its classifier.
     """
-    if not isinstance(defended, PSSR):
+    if not isinstance(defended, PSSR) or defended.name == "arn":
         return {"undefended": defended.classifier, defended.name: defended}
     undefended = {"undefended": PSSR(defended.classifier, None, None, name="undefended")}
     if defended.name == "hardened" and defended.surgery is None:
