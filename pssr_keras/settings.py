@@ -262,7 +262,8 @@ class Reproduction:
     """How much of everything goes into the paper's tables: `reproduction.run` makes them.
 
     Attributes:
-        n: images under FGSM, BIM, MIM and PGD.
+        n: images under FGSM, BIM, MIM and PGD, and benign ones.
+        n_iterated: images under BIM, MIM and PGD, and wherever parts of a PSSR are compared; n if None.
         n_strong: images under AutoAttack, CW and adaptive attacks.
         strong_attacks, adaptive_attacks: as a user types them.
         alphas: of Fig. 7.
@@ -271,12 +272,16 @@ class Reproduction:
         main, robust, variant: changes to the preset's experiment: for the undefended classifier and its
             defenses, for classifiers trained by another objective, and for the PSSRs that are compared with
             each other, all alike.
+        other: further changes for the substitute of another architecture.
+        rows: {row: objective}, in place of those of the data set.
+        architecture: of the classifiers, in place of the data set's.
         minutes: {table: minutes on two cores, its training included}, those of one run, rounded up.
         main_minutes: the training of the classifier and of the long PSSR.
     """
 
     n: int
     n_strong: int
+    n_iterated: int | None = None  # ours, because small images are attacked fast enough
     strong_attacks: tuple[str, ...] = ("autoattack", "cw")  # paper, section 4.2
     adaptive_attacks: tuple[str, ...] = (*ADAPTIVE_ATTACKS, "apgd-t")  # ours, because it is the strongest
     alphas: tuple[float, ...] = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0)  # paper, Fig. 7
@@ -285,6 +290,9 @@ class Reproduction:
     main: tuple[str, ...] = ()
     robust: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    rows: dict[str, str] = dataclasses.field(default_factory=dict)
+    architecture: str | None = None  # ours, because only a smoke test has no time for the paper's
     minutes: dict[str, float] = dataclasses.field(default_factory=dict)
     main_minutes: float = 0.0
 

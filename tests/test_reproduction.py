@@ -1,16 +1,29 @@
 """The study behind the tables: its mistakes, its resumption; published tables follow their records."""
 
+import dataclasses
 import json
 import pathlib
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import numpy as np
 import pytest
 
-from pssr_keras import PSSR, InputError, PixelSurgery, config, evaluation, report, reproduction, surgery
+from pssr_keras import (
+    PSSR,
+    InputError,
+    PixelSurgery,
+    config,
+    data,
+    evaluation,
+    report,
+    reproduction,
+    surgery,
+    training,
+)
 from pssr_keras.reproduction import row_of
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -88,13 +101,177 @@ def test_pixels_and_masks_are_exchanged(toy_classifier, toy_extrapolator, toy_im
     assert np.allclose(ink, [(x * (1 - mask)).sum() / x.sum() for mask in masks.values()], atol=1e-5)
 
 
-def test_every_preset_reads_its_own_changes():
-    for preset, settings in config.reproductions()["mnist"].items():
-        study = reproduction.Study("mnist", preset, settings, None, "bundled", None, False, None)
+def study_of(dataset, preset, folder=ROOT, test=None, **changes):
+    """A study that has nothing yet."""
+    settings = dataclasses.replace(config.reproductions()[dataset][preset], **changes)
+    return reproduction.Study(dataset, preset, settings, folder, "tfds", None, False, test)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10", "cifar100"])
+def test_every_preset_reads_its_own_changes(dataset):
+    assert list(config.reproductions()[dataset]) == ["smoke", "cpu", "paper"]
+    for preset, settings in config.reproductions()[dataset].items():
+        study = study_of(dataset, preset)
         for changes in (settings.main, settings.robust, (*settings.main, *settings.variant)):
             study.experiment(changes)
         assert [attack.name for attack in study.suite(strong=False)] == list(reproduction.WEAK)
+        entry = study.entry
+        folders = {study.training_of(row)[1] for row in entry.rows}
+        assert len(folders) == len(entry.rows)  # no training in the folder of another
+        for row in entry.rows:
+            training.check_names(study.training_of(row)[0])
+        for kind in entry.defenses.values():
+            training.check_names(study.experiment(settings.main, defense=kind))
+        assert set(entry.transfer_rows or ()) | set(entry.last_epochs.values()) | set(settings.rows) <= set(
+            entry.rows
+        )
     assert [attack.name for attack in study.suite(strong=True)] == ["autoattack", "cw"]
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10", "cifar100"])
+def test_every_row_of_the_paper_is_made(dataset):
+    entry, paper = data.DATASETS[dataset], reproduction.published(dataset)
+    rows = (*entry.rows, *entry.last_epochs, *entry.defenses)
+    made = {entry.published_as.get(row, row) for row in rows}
+    assert set(paper["table 1"]) <= made
+    transfer = {entry.published_as.get(row, row) for row in entry.transfer_rows or entry.rows}
+    assert set(paper["table 2"]) <= transfer | set(entry.defenses)
+    assert set(paper["table 3"]) <= set(entry.defenses)
+
+
+def test_names_of_trainings_stay_those_of_earlier_studies():
+    study = study_of("mnist", "cpu")
+    names = [study.training_of(row)[1].name for row in study.entry.rows]
+    assert names[1:3] == ["lenet5-gradient_regularisation-seed0", "lenet5-trades-seed0"]
+    assert names[-1] == "lenet5-prototype_conformity-attacked-true-weight-1e-5-seed0"
+
+
+def test_attacks_that_cost_more_have_fewer_images(toy_images):
+    def sizes(study, strong):
+        return [([attack.name for attack in suite], len(images)) for images, suite in study.groups(strong)]
+
+    numbers = {"n": 60, "n_strong": 5, "strong_attacks": ("apgd-ce",)}
+    study = study_of("cifar10", "smoke", test=toy_images, n_iterated=12, **numbers)
+    assert sizes(study, False) == [(["fgsm"], 60), (["bim", "mim", "pgd"], 12)]
+    assert sizes(study, True)[2:] == [(["apgd-ce"], 5)]
+    for n_iterated in (None, 60):
+        study = study_of("cifar10", "smoke", test=toy_images, n_iterated=n_iterated, **numbers)
+        assert sizes(study, False) == [(["fgsm", "bim", "mim", "pgd"], 60)]
+
+
+def test_an_earlier_study_goes_on_and_its_settings_are_its_own(tmp_path):
+    reproduction.open_study("mnist", "smoke", tmp_path / "study", "bundled")
+    described = tmp_path / "study" / "study.json"
+    settings = json.loads(described.read_text())
+    for younger in ("rows", "other", "architecture", "n_iterated"):
+        del settings[younger]
+    described.write_text(json.dumps(settings))
+    reproduction.open_study("mnist", "smoke", tmp_path / "study", "bundled")
+    with pytest.raises(InputError, match=r"another study \(main, robust, variant differ\)"):
+        reproduction.open_study(
+            "mnist", "smoke", tmp_path / "study", "bundled", changes=("classifier.width=0.5",)
+        )
+    with pytest.raises(InputError, match="unknown setting 'speed=5'"):
+        reproduction.open_study("mnist", "smoke", tmp_path / "other", "bundled", changes=("speed=5",))
+    study = study_of("cifar10", "smoke")
+    assert study.experiment(study.settings.main).classifier.architecture == "lenet5"
+
+
+def part(row, correct, attack="pgd"):
+    """A part of a table's record with one row of equal cells."""
+    cell = evaluation.measurement(evaluation.flags_of(correct))
+    return {
+        "cells": {row: {"benign": cell, attack: cell}},
+        "attacks": {attack: {"attack": attack, "eps": 0.03, "norm": "Linf"}},
+        "n": len(correct),
+        "data": "toy",
+        "seed": 0,
+    }
+
+
+def test_table_1_tells_how_its_rows_were_trained():
+    notes = {
+        "attack": {"steps": 10},
+        "held_out_images": 500,
+        "held_out": [0.2, 0.31, 0.05],
+        "best_epoch": 2,
+        "selected": True,
+    }
+    steady = notes | {"held_out": [0.2, 0.3, 0.29], "selected": False}
+    taught = steady | {"labels": 4_000, "pseudo_labels": 16_000, "pseudo_label_accuracy": 0.612}
+    record = {
+        "dataset": "cifar10",
+        "preset": "cpu",
+        "parts": [part("UAT++, 4,000 labels", "1100"), part("PSSR", "1000")],
+        "schedule": {
+            "architecture": "resnet18", "width": 0.25, "train_limit": 20_000, "epochs": 3, "inner_steps": 4,
+        },
+        "trainings": {"adversarial training": notes, "UAT++, 4,000 labels": taught},
+    }  # fmt: skip
+    paper = {"table 1": {"Semi-SL": [62.3, 0, 0, 0, 64.44, 0, 0], "PSSR": [0] * 7, "PCL_p": [0] * 7}}
+    text = "\n".join(reproduction.TABLES["table_1"].section(record, paper))
+    assert "| *Semi-SL, paper* | *62.30* | *64.44* |" in text
+    assert "Not made here: PCL_p." in text
+    assert "ResNet18 of 0.25 times its width" in text
+    assert "trained on 20,000 images for 3 epochs, with 4 steps" in text
+    assert "for PSSR on the undefended one" in text
+    assert "adversarial training: 20, 31, 5; epoch 2 is kept" in text
+    assert "UAT++, 4,000 labels: 20, 30, 29." in text
+    assert "adversarial training lost 26 points after its best epoch" in text
+    assert "of the teacher's 16,000, 61.2% were right" in text
+    record["trainings"] = {"TRADES": steady}
+    text = "\n".join(reproduction.TABLES["table_1"].section(record, paper))
+    assert "none lost more than ten points" in text
+
+
+KILLED = textwrap.dedent("""
+    import dataclasses, sys
+    from pssr_keras import data, reproduction
+
+    entry = data.CIFAR100
+    images = entry.bundled.load("test")
+    splits = {"train": images.take(slice(0, 800)), "test": images.take(slice(800, 1000))}
+    bundled = dataclasses.replace(entry.bundled, load=splits.__getitem__, splits=("train", "test"))
+    chosen = ("undefended", "RO", "BagT")
+    rows = {row: entry.rows[row] for row in chosen}
+    data.DATASETS["cifar100"] = dataclasses.replace(entry, bundled=bundled, rows=rows)
+    tiny = ["classifier.width=0.25", "validation_size=100", "data.train_limit=100", "classifier.epochs=2"]
+    arguments = {"source": "bundled", "tables": ["table_1"], "changes": tiny}
+    reproduction.run("cifar100", "smoke", sys.argv[1], **arguments)
+""")
+
+
+@pytest.mark.slow
+def test_a_study_of_cifar100_killed_and_continued(tmp_path):
+    """Selection, best and last epoch, PSSR: on the embedded images, as if they were training and test."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "study")]
+    models = tmp_path / "study" / "models"
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    half = models / "lenet5-bag_of_tricks-seed0" / "checkpoint-classifier.weights.h5"
+    while not half.exists():
+        assert first.poll() is None, first.stdout.read()[-2000:]
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=60)
+    finished = {path: path.stat().st_mtime_ns for path in models.glob("*/classifier*.keras")}
+    assert {path.parent.name for path in finished} == {
+        "lenet5-cross_entropy-seed0",
+        "lenet5-early_stopping-seed0",
+    }
+
+    second = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert second.returncode == 0, second.stderr[-2000:]
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert "by early_stopping" not in second.stdout
+    assert "by bag_of_tricks on 100 images, 2 epochs, from epoch 2" in second.stdout
+    record = report.read_records(tmp_path / "study" / "records")["table_1"]
+    rows = ["undefended", "PSSR", "RO", "RO, last epoch", "BagT", "BagT, last epoch"]
+    assert list(dict.fromkeys(row for part in record["parts"] for row in part["cells"])) == rows
+    assert {len(cell["correct"]) for cell in row_of(record, "RO").values()} == {40, 20, 10}
+    assert set(record["trainings"]) == {"RO", "BagT"}
+    assert len(record["trainings"]["RO"]["held_out"]) == 2
+    text = "\n".join(reproduction.TABLES["table_1"].section(record, reproduction.published("cifar100")))
+    assert "Not made here: TRADES." in text
 
 
 @pytest.mark.slow

@@ -97,6 +97,7 @@ REPRODUCE_MISTAKES = [
     (["--dataset", "mnist", "--preset", "huge"], "unknown preset 'huge'"),
     (["--dataset", "mnist", "--tables", "table_9"], "unknown table 'table_9'"),
     (["--dataset", "mnist", "--source", "web"], "unknown source 'web'"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "speed=5"], "unknown setting 'speed=5'"),
     (
         ["--dataset", "mnist", "--source", "bundled", "--shipped", "--out", __file__],
         "is a file, expected a folder",

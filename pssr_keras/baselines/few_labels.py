@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from .adversarial_training import AdversarialTraining
 from .base import register
 from .labels import kept_rows
@@ -10,7 +12,7 @@ from .labels import kept_rows
 @register("few_labels")
 @dataclasses.dataclass(frozen=True)
 class FewLabels(AdversarialTraining):
-    """Adversarial training without the other images; as many epochs, so fewer steps.
+    """Adversarial training without the other images: those that are left repeat, for as many steps.
 
     Attributes:
         labels: see `labels.kept_rows`.
@@ -19,4 +21,4 @@ class FewLabels(AdversarialTraining):
     labels: int = 4_000  # Uesato et al. 2019, CIFAR-10
 
     def images(self, train, experiment, folder, teach):
-        return train.take(kept_rows(train, self.labels))
+        return train.take(np.resize(kept_rows(train, self.labels), len(train)))

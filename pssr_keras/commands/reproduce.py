@@ -4,6 +4,7 @@
     pssr-reproduce --dataset mnist                  # preset cpu, hours
     pssr-reproduce --dataset mnist --shipped        # with the shipped PSSR: an hour less
     pssr-reproduce --dataset mnist --tables figure_1 figure_7
+    pssr-reproduce --dataset cifar10 --set classifier.width=0.5 --out runs/wider
 
 Everything goes into one folder, and what is finished is read, not repeated: interrupt it when you like, and
 the same command goes on. The tables are in report/tables.md of that folder; scripts/report.py publishes
@@ -30,6 +31,7 @@ def reproduce(arguments):
         arguments.data_dir,
         arguments.shipped,
         arguments.tables,
+        tuple(arguments.set),
     )
     paper = reproduction.published(arguments.dataset)
     report.write(report.read_records(folder / "records"), folder / "report", paper)
@@ -48,5 +50,6 @@ def main(argv=None):
     add("--tables", nargs="+", metavar="NAME", help=f"{', '.join(reproduction.TABLES)}; all by default")
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change numbers of every training")
     add("--out", metavar="DIR", help="folder; runs/reproduction-DATASET-PRESET by default")
     return command_line.run(reproduce, parser.parse_args(argv))

@@ -6,6 +6,7 @@ from ..settings import (
     ClassifierSettings,
     DataSettings,
     Experiment,
+    Reproduction,
     RobustSettings,
     SurgerySettings,
 )
@@ -96,6 +97,61 @@ PRESETS = {
     },
 }
 
+REPRODUCTIONS = {
+    "smoke": Reproduction(
+        n=40,  # ours, because a smoke test needs few images
+        n_iterated=20,  # ours, because a smoke test needs few images
+        n_strong=10,  # ours, because a smoke test needs few images
+        strong_attacks=("apgd-ce", "cw:steps=20,searches=2"),  # ours, because AutoAttack takes minutes
+        adaptive_attacks=("pgd:steps=5", "square:queries=10"),  # ours, because five surrogates are attacked
+        alphas=(1.0, 1.5),  # ours, because two points show that the figure works
+        passes=(1, 2),  # ours, because each is a training of its own
+        seeds=(0, 1),  # ours, because each is a training of its own
+        architecture="lenet5",  # ours, because the data set's own takes minutes to compile so often
+        main=(
+            "classifier.width=1",
+            "classifier.learning_rate=0.01",
+            "train_limit=400",
+            "classifier.epochs=1",
+            "cae.epochs=1",
+            "extrapolator_channels=4",
+        ),  # ours, because a smoke test is short
+        robust=(
+            "classifier.width=1",
+            "classifier.learning_rate=0.01",
+            "train_limit=400",
+            "classifier.epochs=1",
+            "inner_steps=2",
+            "held_out=20",
+            "held_out_steps=2",
+        ),  # ours, because a smoke test is short
+        variant=("train_limit=200", "attack.training=fgsm"),  # ours, because a smoke test is short
+    ),
+    "cpu": Reproduction(
+        n=10_000,  # ours, because the paper names no number; this is the whole test split
+        n_iterated=2_000,  # ours, because the standard error is a point, in a fifth of the time
+        n_strong=500,  # ours, because 1,000 take hours on two cores; the standard error is two points
+        robust=(
+            "train_limit=12000",
+            "classifier.epochs=10",
+            "inner_steps=3",
+            "inner_step_size=0.5",
+        ),  # ours, because a row takes the better part of an hour even so
+        variant=("train_limit=12000", "cae.epochs=5"),  # ours, because there are eleven
+        other=("classifier.learning_rate=0.01",),  # ours, because the perceptron has no normalisation
+    ),
+    "paper": Reproduction(
+        n=10_000,  # ours, because the paper names no number; this is the whole test split
+        n_strong=10_000,  # ours, because a GPU can attack the whole test split
+        robust=(
+            "classifier.epochs=100",
+            "inner_steps=10",
+            "inner_step_size=0.25",
+        ),  # ours, because it is usual
+        other=("classifier.learning_rate=0.01",),  # ours, because the perceptron has no normalisation
+    ),
+}
+
 CIFAR100 = DataSet(
     name="cifar100",
     title="CIFAR-100",
@@ -109,4 +165,17 @@ CIFAR100 = DataSet(
     bundled=tiles.bundled("cifar100", SHAPE, CLASSES),
     experiment=EXPERIMENT,
     presets=PRESETS,
+    reproductions=REPRODUCTIONS,
+    rows={
+        "undefended": "cross_entropy",
+        "gradient regularisation": "gradient_regularisation",
+        "TRADES": "trades",
+        "adversarial training": "adversarial_training",
+        "RO": "early_stopping",
+        "BagT": "bag_of_tricks",
+    },
+    last_epochs={"RO, last epoch": "RO", "BagT, last epoch": "BagT"},
+    transfer_rows=("undefended", "TRADES", "adversarial training"),
+    other_architecture="multilayer_perceptron",
+    cw_budget=0.5,  # ours, because it is the usual budget in L2 on CIFAR
 )

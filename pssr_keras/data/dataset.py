@@ -48,8 +48,10 @@ class DataSet:
         presets: {preset: {name: value}}, changes to them.
         reproductions: {preset: `Reproduction`}.
         rows: {row of Table 1: objective of `baselines`}, how each classifier is trained.
+        last_epochs: {row of Table 1: row of `rows`}, the last epoch of a training that keeps its best one.
+        transfer_rows: rows of Table 2; all of `rows` if None.
+        published_as: {row: what the paper calls it}, where the names differ.
         defenses: {row of the tables: a name of `training.DEFENSES`}, the purifiers.
-        missing_rows: of the paper's Table 1, that are not made here.
         other_architecture: of a second substitute in Table 2, a name of `classifiers.CLASSIFIERS`.
         cw_budget: L2 distance within which success of CW is counted in the tables.
     """
@@ -66,8 +68,10 @@ class DataSet:
     presets: dict[str, dict] = dataclasses.field(default_factory=dict)
     reproductions: dict[str, Reproduction] = dataclasses.field(default_factory=dict)
     rows: dict[str, str] = dataclasses.field(default_factory=dict)
+    last_epochs: dict[str, str] = dataclasses.field(default_factory=dict)
+    transfer_rows: tuple[str, ...] | None = None
+    published_as: dict[str, str] = dataclasses.field(default_factory=dict)
     defenses: dict[str, str] = dataclasses.field(default_factory=lambda: {"PSSR": "pssr"})
-    missing_rows: tuple[str, ...] = ()
     other_architecture: str | None = None
     cw_budget: float | None = None
     title: str = ""

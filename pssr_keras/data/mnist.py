@@ -136,11 +136,14 @@ REPRODUCTIONS = {
             "train_limit=600",
             "classifier.epochs=2",
             "cae.epochs=1",
+            "arn.epochs=1",
         ),  # ours, because a smoke test is short
         robust=(
             "train_limit=600",
             "classifier.epochs=1",
             "inner_steps=2",
+            "held_out=20",
+            "held_out_steps=2",
         ),  # ours, because a smoke test is short
         variant=("train_limit=300", "cae.epochs=1"),  # ours, because a smoke test is short
         minutes=MINUTES_OF_SMOKE,
@@ -169,6 +172,7 @@ REPRODUCTIONS = {
         n=10_000,  # ours, because the paper names no number; this is the whole test split
         n_strong=10_000,  # ours, because a GPU can attack the whole test split
         robust=("classifier.epochs=100",),  # ours, because each of their epochs takes as long as ten others
+        main=("arn.epochs=100",),  # ours, because Zhou et al. 2021 have as many passes
     ),
 }
 
@@ -192,8 +196,10 @@ MNIST = DataSet(
         "gradient regularisation": "gradient_regularisation",
         "TRADES": "trades",
         "adversarial training": "adversarial_training",
+        "PCL": "prototype_conformity",
+        "PCL_p": "prototype_conformity:attacked=true,weight=1e-5",  # as in the code of the method
     },
-    missing_rows=("ARN", "PCL"),
+    defenses={"PSSR": "pssr", "ARN": "arn"},
     other_architecture="multilayer_perceptron",
     cw_budget=2.0,  # ours, because half of the images under CW on LeNet5 move by 1.3, nearly all by less
 )

@@ -15,7 +15,7 @@ def make(study):
     cells = {
         score: {
             attack.name: decomposed(
-                classifier, images, study.crafted(attack, strong=True), surgery.PixelSurgery(score=score)
+                classifier, images, study.crafted(attack, images), surgery.PixelSurgery(score=score)
             )
             for attack in suite
         }

@@ -23,7 +23,10 @@ def make(study):
         f"k = {passes}": study.pssr("variant+PS&CAE&ARD" if passes == 2 else f"passes{passes}", passes=passes)
         for passes in study.settings.passes
     }
-    return {"parts": [study.evaluate(study.classifier(), judged)], "training": study.variants()}
+    return {
+        "parts": study.evaluations(study.classifier(), judged, strong=False),
+        "training": study.variants(),
+    }
 
 
 def section(record, paper):

@@ -15,7 +15,7 @@ def make(study):
                 f"{alpha:g}": decomposed(
                     classifier,
                     images,
-                    study.crafted(attack, strong=True),
+                    study.crafted(attack, images),
                     surgery.PixelSurgery(alpha, score=score),
                 )
                 for alpha in study.settings.alphas

@@ -23,7 +23,7 @@ def estimate(study, missing):
     )
 
 
-def run(dataset, preset, folder, source="auto", data_dir=None, shipped=False, tables=None):
+def run(dataset, preset, folder, source="auto", data_dir=None, shipped=False, tables=None, changes=()):
     """Make the records of all tables, or read those that are finished.
 
     Args:
@@ -32,18 +32,19 @@ def run(dataset, preset, folder, source="auto", data_dir=None, shipped=False, ta
         source, data_dir: of the data, see `data.load`.
         shipped: take classifier and PSSR from the shipped weights instead of training them.
         tables: names of `TABLES`; all if None.
+        changes: to the numbers of every training, as a user types them: "cae.epochs=5".
 
     Returns:
         {table: record}.
 
     Raises:
-        InputError: for an unknown data set, preset or table, or a folder of another study.
+        InputError: for an unknown data set, preset, table or setting, or a folder of another study.
     """
     names = list(TABLES) if tables is None else list(tables)
     for name in names:
         if name not in TABLES:
             raise InputError(f"unknown table {name!r}, expected one of {', '.join(TABLES)}")
-    study = open_study(dataset, preset, folder, source, data_dir, shipped)
+    study = open_study(dataset, preset, folder, source, data_dir, shipped, changes)
     missing = [name for name in names if not (study.folder / "records" / f"{name}.json").is_file()]
     print(estimate(study, missing), flush=True)
     records = {}

@@ -41,7 +41,7 @@ def make(study):
     judged = {"PSSR": study.pssr(), "+PS&CAE&ARD": study.ablation("+PS&CAE&ARD")}
     cells, ink = {row: {} for row in judged}, {}
     for attack in suite:
-        x_adv = study.crafted(attack, strong=False)
+        x_adv = study.crafted(attack, images)
         for row, pssr in judged.items():
             cells[row][attack.name], shares = exchanged(pssr, images.x, x_adv, images.y)
             ink["benign"], ink[attack.name] = shares  # of the classifier's masks, the same for every row
@@ -59,7 +59,10 @@ def section(record, paper):
     ]
     ink = record["ink_removed"]
     lines.append(
-        ["clean ink removed by the attacked mask, in %", *(f"{100 * ink[attack]:.1f}" for attack in suite)]
+        [
+            "clean brightness removed by the attacked mask, in %",
+            *(f"{100 * ink[attack]:.1f}" for attack in suite),
+        ]
     )
     for row in rows:
         for attack in suite:
@@ -72,10 +75,10 @@ def section(record, paper):
             tests.append(f"{row}, {NAMES[attack]}: {', '.join(chances)}")
     return [
         "## Control: pixels or mask?",
-        "E is given the pixels of a clean digit or of the attacked one, under the mask of the one or the "
-        f"other. Clean masks remove {100 * ink['benign']:.1f}% of the clean ink. PSSR is that of Tables 1 to "
-        f"3, the other row that of Table 4. Oblivious, n = {record['n']:,}; {conditions(record)}, in the "
-        "record.",
+        "E is given the pixels of a clean image or of the attacked one, under the mask of the one or the "
+        f"other. Clean masks remove {100 * ink['benign']:.1f}% of the clean brightness. PSSR is that of "
+        f"Tables 1 to 3, the other row that of Table 4. Oblivious, n = {record['n']:,}; {conditions(record)}, in "
+        "the record.",
         grid(["accuracy in %", *(NAMES[attack] for attack in suite)], lines),
         "Against clean pixels under the clean mask, McNemar's exact test: " + "; ".join(tests) + ".",
     ]

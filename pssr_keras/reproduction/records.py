@@ -17,6 +17,7 @@ ARCHITECTURES = {
     "resnet18": "ResNet18",
     "densenet121": "DenseNet121",
     "densenet121_strided": "DenseNet121",
+    "multilayer_perceptron": "the perceptron",
 }
 
 
@@ -26,9 +27,23 @@ def entry_of(record):
 
 
 def architecture_of(record):
-    """The classifier of the data set that a table is about, in words."""
-    name = entry_of(record).experiment.classifier.architecture
-    return ARCHITECTURES.get(name, name)
+    """The classifier that a table is about, in words."""
+    numbers = entry_of(record).experiment.classifier
+    found = record.get("schedule", {"architecture": numbers.architecture, "width": numbers.width})
+    name, width = ARCHITECTURES.get(found["architecture"], found["architecture"]), found["width"]
+    return name if width == 1 else f"{name} of {width:g} times its width"
+
+
+def schedule_of(record):
+    """The one schedule of all robust rows, in words; empty for a record that lacks it."""
+    if "schedule" not in record:
+        return ""
+    numbers = record["schedule"]
+    images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
+    return (
+        f"All robust classifiers were trained on {images} images for {numbers['epochs']} epochs, with "
+        f"{numbers['inner_steps']} steps of their attacks. "
+    )
 
 
 def names_of(record):
@@ -99,10 +114,11 @@ def accuracies(record, published=None):
     for row in rows_of(record):
         cells = row_of(record, row)
         lines.append([row, *(percent(cells.get(column)) for column in columns)])
-        if row in published:
-            numbers = dict(zip(COLUMNS, published[row], strict=True))
+        name = entry_of(record).published_as.get(row, row)
+        if name in published:
+            numbers = dict(zip(COLUMNS, published[name], strict=True))
             values = [numbers.get(column) for column in columns]
-            lines.append([f"*{row}, paper*", *("" if v is None else f"*{v:.2f}*" for v in values)])
+            lines.append([f"*{name}, paper*", *("" if v is None else f"*{v:.2f}*" for v in values)])
     return grid(["accuracy in %", *(names_of(record).get(column, column) for column in columns)], lines)
 
 

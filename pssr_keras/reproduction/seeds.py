@@ -1,6 +1,6 @@
 """How much one training differs from the next."""
 
-from .records import NAMES, columns_of, conditions, grid, row_of, rows_of, trained
+from .records import NAMES, columns_of, conditions, grid, numbers_of_images, row_of, rows_of, trained
 
 
 def make(study):
@@ -9,7 +9,10 @@ def make(study):
         f"seed {seed}": study.pssr("variant+PS&CAE&ARD" if seed == 0 else f"seed{seed}", seed=seed)
         for seed in study.settings.seeds
     }
-    return {"parts": [study.evaluate(study.classifier(), judged)], "training": study.variants()}
+    return {
+        "parts": study.evaluations(study.classifier(), judged, strong=False),
+        "training": study.variants(),
+    }
 
 
 def section(record, paper):
@@ -24,6 +27,6 @@ def section(record, paper):
     return [
         "## Several seeds",
         f"The same classifier, the CAE trained with another seed. Oblivious. {trained(record)} "
-        f"n = {part['n']:,}; {conditions(part)} are in the record.",
+        f"{numbers_of_images(record)}; {conditions(part)} are in the record.",
         grid(["accuracy in %", *rows, "mean", "range"], lines),
     ]

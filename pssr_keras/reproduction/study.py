@@ -8,12 +8,14 @@ records/<table>.json   one a table
 import dataclasses
 import json
 import pathlib
+import re
 
 from .. import attacks, config, data, evaluation, pretrained, training
 from ..files import load_model, read_json, write_json
 from ..inputs import InputError
 
 WEAK = ("fgsm", "bim", "mim", "pgd")
+ONE_STEP = ("fgsm",)
 
 # The PSSRs that are compared with each other: changes of the variant's numbers. Where neither E nor its
 # passes differ, the same training serves several tables.
@@ -53,6 +55,8 @@ class Study:
     def experiment(self, changes, **further):
         """The numbers of one training."""
         preset = "cpu" if self.preset == "smoke" else self.preset
+        if self.settings.architecture is not None:
+            further = {"architecture": self.settings.architecture} | further
         return config.experiment(
             self.dataset,
             preset,
@@ -70,37 +74,98 @@ class Study:
     def eps(self):
         return self.experiment(()).attack.eps
 
-    def images(self, strong):
-        """The test images of the strong attacks, or of the others."""
-        wanted = self.settings.n_strong if strong else self.settings.n
+    def images(self, strong=False, one_step=False):
+        """The test images of the strong attacks, of those of one step, or of the others."""
+        numbers = self.settings
+        wanted = numbers.n_strong if strong else numbers.n
+        if not strong and not one_step and numbers.n_iterated is not None:
+            wanted = numbers.n_iterated
         return self.test.take(slice(0, min(wanted, len(self.test))))
 
     def suite(self, strong):
         names = self.settings.strong_attacks if strong else WEAK
         return [attacks.parse(name, self.eps) for name in names]
 
+    def groups(self, strong=True):
+        """The attacks with their images, [(images, attacks)]: the more an attack costs, the fewer images.
+
+        Args:
+            strong: with the strong attacks, or without.
+        """
+        weak = self.suite(strong=False)
+        found = [(self.images(), weak)]
+        if len(self.images()) != len(self.images(one_step=True)):
+            quick = [attack for attack in weak if attack.name in ONE_STEP]
+            slow = [attack for attack in weak if attack.name not in ONE_STEP]
+            found = [(self.images(one_step=True), quick), (self.images(), slow)]
+        return found + ([(self.images(strong=True), self.suite(strong=True))] if strong else [])
+
     @property
     def cache(self):
         return self.folder / "cache"
 
-    def classifier(self, row="undefended", seed=0, architecture=None):
-        """A classifier of one of the rows of Table 1, trained at the first call."""
+    def objective(self, row):
+        """How the classifier of a row is trained, as `baselines.parse` takes it."""
+        return (self.entry.rows | self.settings.rows)[row]
+
+    def classifier(self, row="undefended", seed=0, architecture=None, last=False):
+        """A classifier of one of the rows of Table 1, trained at the first call.
+
+        Args:
+            row: of `entry.rows`.
+            seed: of the training.
+            architecture: another one than the data set's.
+            last: the last epoch of a training that keeps its best one.
+        """
         if self.shipped and row == "undefended" and seed == 0 and architecture is None:
             return self.shipped_pssr().classifier
-        changes = self.settings.main if row == "undefended" else self.settings.robust
-        further = {"objective": self.entry.rows[row], "seed": seed}
-        if architecture is not None:
-            further["architecture"] = architecture
-        experiment = self.experiment(changes, **further)
-        objective = experiment.classifier.objective.partition(":")[0]
-        name = f"{experiment.classifier.architecture}-{objective}-seed{seed}"
-        folder = training.prepare_folder(self.folder / "models" / name, experiment)
-        finished = folder / "classifier.keras"
-        if not finished.is_file():
+        experiment, folder = self.training_of(row, seed, architecture)
+        folder = training.prepare_folder(folder, experiment)
+        if not (folder / "classifier.keras").is_file():
             train, validation, _ = training.load_splits(experiment, self.data_dir)
             training.train_classifier(experiment, folder, train, validation)
             training.remove_intermediate(folder)
-        return self.load(finished)
+        return self.load(folder / ("classifier_last.keras" if last else "classifier.keras"))
+
+    def training_of(self, row, seed=0, architecture=None):
+        """The numbers and the folder of a classifier's training."""
+        changes = self.settings.main if row == "undefended" else self.settings.robust
+        further = {"objective": self.objective(row), "seed": seed}
+        if architecture is not None:
+            changes = (*changes, *self.settings.other)
+            further["architecture"] = architecture
+        experiment = self.experiment(changes, **further)
+        objective = re.sub(r"[^\w.]+", "-", experiment.classifier.objective)
+        name = f"{experiment.classifier.architecture}-{objective}-seed{seed}"
+        return experiment, self.folder / "models" / name
+
+    def classifiers(self):
+        """All classifiers of Table 1, [(row, model)]: each row, then its last epoch if it kept another."""
+        for row in self.entry.rows:
+            yield row, self.classifier(row)
+            for last, of in self.entry.last_epochs.items():
+                if of == row:
+                    yield last, self.classifier(row, last=True)
+
+    def trainings(self):
+        """What there is to tell of the trainings of Table 1: {row: contents of its classifier.json}."""
+        found = {}
+        for row in self.entry.rows:
+            path = self.training_of(row)[1] / "classifier.json"
+            if path.is_file():
+                found[row] = read_json(path)
+        return found
+
+    def schedule(self):
+        """The network of Table 1 and the schedule of its robust trainings, for captions."""
+        experiment = self.experiment(self.settings.robust)
+        return {
+            "architecture": experiment.classifier.architecture,
+            "width": experiment.classifier.width,
+            "train_limit": experiment.data.train_limit,
+            "epochs": experiment.classifier.epochs,
+            "inner_steps": experiment.robust.inner_steps,
+        }
 
     def defense(self, row, name="main", **changes):
         """The purifier of a row of `entry.defenses`, or a variant of it, trained at the first call."""
@@ -143,16 +208,24 @@ class Study:
         """The PSSR of a row of Table 4, trained at the first call."""
         return self.pssr(f"variant{row}", **ABLATION[row])
 
-    def evaluate(self, crafted_on, judged, strong=False, **options):
-        """`evaluation.evaluate` on the images and attacks of this study."""
+    def evaluate(self, crafted_on, judged, strong=False, images=None, suite=None, **options):
+        """`evaluation.evaluate` on images and attacks of this study, the strong ones or the others."""
         options = {"progress": True, "cache": self.cache} | options
-        suite = options.pop("suite", self.suite(strong))
-        return evaluation.evaluate(crafted_on, judged, self.images(strong), suite, **options)
+        images = self.images(strong) if images is None else images
+        suite = self.suite(strong) if suite is None else suite
+        return evaluation.evaluate(crafted_on, judged, images, suite, **options)
 
-    def crafted(self, attack, strong):
+    def evaluations(self, crafted_on, judged, strong=True, **options):
+        """A record of `evaluate` for each of `groups`."""
+        return [
+            self.evaluate(crafted_on, judged, images=images, suite=suite, **options)
+            for images, suite in self.groups(strong)
+        ]
+
+    def crafted(self, attack, images):
         """Images attacked on the undefended classifier, as in Table 1."""
-        label = f"{attack.name}, {len(self.images(strong))} images"
-        return evaluation.craft(attack, self.classifier(), self.images(strong), label=label, cache=self.cache)
+        label = f"{attack.name}, {len(images)} images"
+        return evaluation.craft(attack, self.classifier(), images, label=label, cache=self.cache)
 
     def description(self, images, suite):
         """What a figure's record says beside its cells."""
@@ -188,13 +261,16 @@ def check_dataset(name):
         raise InputError(f"no tables of data set {name!r} yet, expected one of {', '.join(known)}")
 
 
-def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=False):
-    """The study of a folder, which must be new or hold the same one."""
+def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=False, changes=()):
+    """The study of a folder, which must be new or hold the same one; see `making.run`."""
     check_dataset(dataset)
     presets = data.DATASETS[dataset].reproductions
     if preset not in presets:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(presets)}")
     settings = presets[preset]
+    config.parse_changes(changes)  # refuses what it does not know
+    lists = {name: (*getattr(settings, name), *changes) for name in ("main", "robust", "variant")}
+    settings = dataclasses.replace(settings, **lists)
     source = data.resolve_source(dataset, source, data_dir, ("train", "test"))
     test = data.load(dataset, "test", source, data_dir)
     folder = pathlib.Path(folder)
@@ -204,7 +280,8 @@ def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=Fa
     if folder.is_file():
         raise InputError(f"{folder} is a file, expected a folder: choose another --out")
     if described.is_file():
-        found = read_json(described)
+        unset = config.Reproduction(n=0, n_strong=0)  # what a study lacks is younger than it is
+        found = json.loads(json.dumps(dataclasses.asdict(unset))) | read_json(described)
         changed = sorted(name for name in wanted | found if found.get(name) != wanted.get(name))
         if changed:
             raise InputError(

@@ -12,12 +12,11 @@ def make(study):
     pssr = {row: study.ablation(row) for row in ABLATION}
     shared = pssr["+PS&CAE&ARD"].surgery
     judged = {"undefended": classifier, "+PS": PSSR(classifier, shared), **pssr}
-    parts = [study.evaluate(classifier, judged, strong) for strong in (False, True)]
+    parts = study.evaluations(classifier, judged)
     oracle = {}
-    for strong in (False, True):
-        images = study.images(strong)
-        for attack in study.suite(strong):
-            x_adv = study.crafted(attack, strong)
+    for images, suite in study.groups():
+        for attack in suite:
+            x_adv = study.crafted(attack, images)
             oracle[attack.name] = decomposed(classifier, images, x_adv, shared)["trivial perturbation"]
     return {"parts": parts, "oracle": oracle, "training": study.variants()}
 
