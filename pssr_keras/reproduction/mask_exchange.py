@@ -77,8 +77,8 @@ def section(record, paper):
         "## Control: pixels or mask?",
         "E is given the pixels of a clean image or of the attacked one, under the mask of the one or the "
         f"other. Clean masks remove {100 * ink['benign']:.1f}% of the clean brightness. PSSR is that of "
-        f"Tables 1 to 3, the other row that of Table 4. Oblivious, n = {record['n']:,}; {conditions(record)}, in "
-        "the record.",
+        "Tables 1 to 3, the other row that of Table 4. Oblivious, "
+        f"n = {record['n']:,}; {conditions(record)}, in the record.",
         grid(["accuracy in %", *(NAMES[attack] for attack in suite)], lines),
         "Against clean pixels under the clean mask, McNemar's exact test: " + "; ".join(tests) + ".",
     ]
