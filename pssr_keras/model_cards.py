@@ -24,6 +24,7 @@ def markdown(card, adaptive=None):
         *worst_case(card, adaptive),
         "## What it is",
         grid(["", ""], described(card, settings, entry)),
+        *([card["note"]] if "note" in card else []),
         "## Accuracy under an attacker who does not know the defense",
         accuracies(card),
         f"n = {card['n']:,}, data: {card['data']}, seed {card['seed']}; Wilson 95% intervals in brackets. "
@@ -49,9 +50,8 @@ def described(card, settings, entry):
     channels_are = "the published number" if factor == 1 else f"{factor:g} times the published number"
     hardened = settings["defense"] == "hardened"
     group = "hardened" if hardened else "cae"
-    channels_of_e, bottleneck = (
-        settings[f"{group}.extrapolator_{name}"] for name in ("channels", "bottleneck")
-    )
+    kind, channels_of_e = settings[f"{group}.extrapolator"], settings[f"{group}.extrapolator_channels"]
+    bottleneck = f", bottleneck {settings[f'{group}.extrapolator_bottleneck']}"
     in_training = (
         f"{settings['hardened.inner_steps']} steps of PGD inside each step, eps "
         f"{settings['attack.eps']:.4g} (Linf), on F(E(x)) as it was then"
@@ -64,8 +64,12 @@ def described(card, settings, entry):
         "channels)",
         "input": f"images (B, {height}, {width}, {channels}), float32 in [0, 1]",
         "output": f"{entry.classes} logits",
-        "defense": f"`{settings['defense']}`: {surgery(settings)}; an extrapolator E of {channels_of_e} "
-        f"channels, bottleneck {bottleneck}",
+        "defense": f"`{settings['defense']}`: {surgery(settings)}; an extrapolator E, "
+        + (
+            f"a U-Net of {channels_of_e} channels"
+            if kind == "unet"
+            else f"of {channels_of_e} channels{bottleneck}"
+        ),
         "trained on": f"{images}, source {settings['data.source']}; {settings['data.validation_size']:,} of "
         "them for validation alone",
         "attacks in training": in_training,

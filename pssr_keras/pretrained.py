@@ -49,7 +49,7 @@ def load_pretrained(name):
     return load_model(path)
 
 
-def publish(run_folder, name=None, folder=FOLDER, adaptive=None):
+def publish(run_folder, name=None, folder=FOLDER, adaptive=None, note=None):
     """Copy the defense of a finished run to the shipped weights, and write its model card.
 
     Args:
@@ -59,6 +59,7 @@ def publish(run_folder, name=None, folder=FOLDER, adaptive=None):
         folder: of the shipped weights.
         adaptive: the record of scripts/evaluate.py --threat-model adaptive on this run; that of the run
             itself, if it has one, if None.
+        note: what the record does not say, a sentence, such as on which machine the weights were trained.
 
     Raises:
         InputError: if the run is not finished, or for a record of other weights or another attacker.
@@ -83,7 +84,8 @@ def publish(run_folder, name=None, folder=FOLDER, adaptive=None):
             attack.pop("robust_when_crafted", None)
             attack.pop("distances", None)
         part.pop("indices", None)
-    card = {"name": name, "sha256": file_hash(folder / f"{name}.keras"), **record}
+    card = {"name": name, "sha256": file_hash(folder / f"{name}.keras")}
+    card |= ({} if note is None else {"note": note}) | record
     write_json(folder / f"{name}.json", card)
 
 

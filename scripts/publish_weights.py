@@ -21,9 +21,16 @@ def main(argv=None):
     parser.add_argument("run", help="folder of a finished run of scripts/train.py")
     parser.add_argument("--name", help="name of the shipped weights, such as mnist-hardened")
     parser.add_argument("--adaptive", metavar="FILE", help="record of an attacker who knows the defense")
+    parser.add_argument(
+        "--note", help="a sentence for the model card, such as where the weights were trained"
+    )
     arguments = parser.parse_args(argv)
     return command_line.run(
-        pretrained.publish, arguments.run, arguments.name, pretrained.FOLDER, arguments.adaptive
+        pretrained.publish,
+        arguments.run,
+        arguments.name,
+        adaptive=arguments.adaptive,
+        note=arguments.note,
     )
 
 

@@ -129,6 +129,20 @@ def test_publishing_copies_a_finished_run(tmp_path):
     card = json.loads((tmp_path / "weights" / "toy.json").read_text())
     assert card["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert card["cells"] == {"PSSR": {"benign": {"accuracy": 1.0}}}
+    assert "note" not in card
+    pretrained.publish(tmp_path, folder=tmp_path / "weights", note="Trained elsewhere.")
+    assert json.loads((tmp_path / "weights" / "toy.json").read_text())["note"] == "Trained elsewhere."
+
+
+def test_a_card_in_words_has_the_note_and_the_kind_of_e():
+    card = pretrained.model_card("cifar10")
+    words = model_cards.markdown({**card, "note": "Trained elsewhere."})
+    assert "\n\nTrained elsewhere.\n\n" in words
+    kind = config.read(card["configuration"])["cae.extrapolator"]
+    assert ("a U-Net of 32 channels" in words) == (kind == "unet")
+    for other, phrase in (("unet", "a U-Net of 32 channels"), ("bottleneck", "32 channels, bottleneck 256")):
+        changed = {**config.read(card["configuration"]), "cae.extrapolator": other}
+        assert phrase in model_cards.markdown({**card, "configuration": changed})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pssr_keras import cae, classifiers, load_pretrained, surgery, training
+from pssr_keras import attacks, cae, classifiers, load_pretrained, surgery, training
 from pssr_keras.data import DATASETS
 
 torch = pytest.importorskip("torch")
@@ -113,6 +113,17 @@ def test_optimizers_take_the_same_steps(translation, kind):
     for step in (0, 3, 10, 50, 99):
         expected = training.warmup_cosine(0.1, 100, 10)(step)
         assert fitting.warmup_cosine(0.1, 100, 10, step) == pytest.approx(float(expected), abs=1e-7)
+
+
+def test_attacks_of_the_pairs_have_the_packages_numbers(translation):
+    steps_of = part(translation, "training").attack_steps
+    for text in ("fgsm", "pgd", "pgd:steps=10,step_size=2/255"):
+        attack = attacks.parse(text, 8 / 255)
+        size, steps, is_random = steps_of(text, 8 / 255)
+        assert is_random == bool(attack.draws)
+        assert (steps, size) == (getattr(attack, "steps", 1), getattr(attack, "step_size", attack.eps))
+    with pytest.raises(ValueError, match="'mim' is not translated"):
+        steps_of("mim", 8 / 255)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ another seed would. Networks compute in bfloat16 on a GPU; attacks on the classi
 """
 
 import copy
+import fractions
 
 import torch
 import torch.nn.functional as F
@@ -116,21 +117,31 @@ def train_classifier(numbers, classifier, x, y):
     return classifier.eval()
 
 
+def attack_steps(text, eps):
+    """(step size, steps, whether the start is random) of an attack such as "pgd:step_size=2/255"."""
+    name, _, fields = text.partition(":")
+    fields = dict(field.split("=") for field in fields.split(",") if field)
+    if name == "fgsm" and not fields:
+        return eps, 1, False
+    if name == "pgd" and fields.keys() <= {"steps", "step_size"}:
+        size = fields.get("step_size")
+        return float(fractions.Fraction(size)) if size else eps / 30, int(fields.get("steps", 40)), True
+    raise ValueError(f"{text!r} is not translated, expected fgsm, or pgd with its steps and step_size")
+
+
 def crafted(numbers, classifier, x, y):
-    """The training images under FGSM and under PGD of 40 steps, the paper's pairs, in 16 bits."""
+    """The training images under each attack of the pairs, a list, in 16 bits."""
     eps = numbers["attack.eps"]
     images = torch.empty(AT_ONCE, *x.shape[1:], device=DEVICE).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(AT_ONCE, dtype=torch.long, device=DEVICE)
-
-    def fgsm():
-        return attacks.pgd(classifier, images, labels, images, eps, eps, 1)
-
-    def pgd():
-        start = images + eps * attacks.noise_like(images)
-        return attacks.pgd(classifier, images, labels, start, eps, eps / 30, 40)
-
     found = []
-    for attack in (fgsm, pgd):
+    for text in numbers["attack.training"]:
+        size, steps, is_random = attack_steps(text, eps)
+
+        def attack(size=size, steps=steps, is_random=is_random):
+            start = images + eps * attacks.noise_like(images) if is_random else images
+            return attacks.pgd(classifier, images, labels, start, eps, size, steps)
+
         recorded = Recorded(attack, {"x": images, "y": labels})
         parts = []
         for start in range(0, len(x), AT_ONCE):
@@ -144,6 +155,8 @@ def crafted(numbers, classifier, x, y):
 
 def train_cae(numbers, classifier, extrapolator, x, y):
     """Equation 12, as `pssr_keras.cae.CAE`; returns E and the mean score of the surgery, if it has one."""
+    if numbers["surgery.enabled"] and numbers["surgery.score"] != "magnitude":
+        raise ValueError(f"surgery.score is {numbers['surgery.score']!r}, only 'magnitude' is translated")
     classifier = frozen(classifier)
     through = rounded(classifier)
     versions = [in_unit_range(x).half(), *crafted(numbers, classifier, x, y)]
@@ -166,7 +179,8 @@ def train_cae(numbers, classifier, extrapolator, x, y):
     optimizers = {"extrapolator": Adam(weights), "discriminator": Adam(judging, 0.5)}
     passes, size, share = numbers["cae.passes"], numbers["cae.batch_size"], numbers["cae.benign_share"]
     rows = torch.zeros(size, dtype=torch.long, device=DEVICE)
-    edges = torch.tensor([share, (1 + share) / 2], device=DEVICE)
+    count = len(trivial) // len(x) - 1  # attacked versions share what benign images leave
+    edges = torch.tensor([share + part * (1 - share) / count for part in range(count)], device=DEVICE)
     progress = Progress(["adversarial", "query", "pixel", "r_drop", "total", "discriminator"], 0)
 
     def step():
