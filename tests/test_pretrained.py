@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import hashlib
 import json
@@ -192,7 +193,8 @@ def test_a_hardened_run_is_published_with_its_worst_case(hardened_run, monkeypat
 
 def test_a_worst_case_of_other_weights_is_refused(hardened_run, toy_network):
     folder, _, known = hardened_run
-    other = {**known, "weights": {"hardened": evaluation.weights_hash(toy_network)}}
+    other = copy.deepcopy(known)
+    other["weights"]["hardened"] = evaluation.weights_hash(toy_network)
     del known["cells"]["hardened"]["worst case"]
     for record, message in ((other, "other weights than those of the run"), (known, "has no worst case")):
         training.write_json(folder / "other.json", record)
