@@ -25,12 +25,9 @@ def main(argv=None):
         "--note", help="a sentence for the model card, such as where the weights were trained"
     )
     arguments = parser.parse_args(argv)
+    folder = pretrained.FOLDER
     return command_line.run(
-        pretrained.publish,
-        arguments.run,
-        arguments.name,
-        adaptive=arguments.adaptive,
-        note=arguments.note,
+        pretrained.publish, arguments.run, arguments.name, folder, arguments.adaptive, arguments.note
     )
 
 
