@@ -188,7 +188,8 @@ def images(rows, columns=None, heat=None, title=None):
 
     Args:
         rows: {label: images (N, H, W, C) in [0, 1]}, one row each; arrays with values below 0, such as
-            perturbations, are shown from blue (-) over white to red (+).
+            perturbations, are shown from blue (-) over white to red (+), those in colour about a middle grey
+            that stands for 0, scaled to the largest value of the row.
         columns: N texts above the columns, or {row label: N texts} with a text above each image.
         heat: {row label: maps (N, H, W) in [0, 1]}, drawn over the images of that row.
         title: above all.
@@ -230,6 +231,9 @@ def _draw_row(axes, pictures, maps):
             ax.axis("off")
             continue
         picture = pictures[number]
-        ax.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, **style)
+        if picture.shape[-1] == 1:
+            ax.imshow(picture[..., 0], **style)
+        else:
+            ax.imshow(0.5 + picture / (2 * size) if pictures.min() < 0 else picture)
         if maps is not None:
             ax.imshow(maps[number], cmap="inferno", alpha=0.55, vmin=0, vmax=1)

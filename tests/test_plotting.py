@@ -100,6 +100,15 @@ def test_images_of_several_kinds_in_one_grid():
     assert low == -high  # white is 0
 
 
+def test_perturbations_in_colour_lie_about_grey():
+    """Outside [0, 1] they would be clipped, and a perturbation that only takes away would be black."""
+    change = np.zeros((2, 8, 8, 3))
+    change[0, :, :, 0], change[1, :, :, 2] = 0.1, -0.05
+    first, second = (axes.images[0].get_array() for axes in plotting.images({"change": change}).axes)
+    np.testing.assert_allclose(first[0, 0], [1, 0.5, 0.5])
+    np.testing.assert_allclose(second[0, 0], [0.5, 0.5, 0.25])
+
+
 def test_points_are_drawn_as_their_digits():
     places = np.random.default_rng(0).normal(size=(5, 2))
     left, right = drawn(plotting.scatter({"a": places, "b": 2 * places}, [0, 1, 2, 1, 0])).axes
