@@ -1,21 +1,58 @@
 #!/usr/bin/env python
-"""Write the tables of the shipped weights into README.md, from their model card and the committed records.
+"""Write the tables of the shipped weights into README.md and docs/numbers.md, from cards and records.
 
     python scripts/update_readme.py
 
-A test fails when the README and the records drift apart.
+A test fails when a page and the records drift apart.
 """
 
 import json
 import pathlib
 import sys
 
-from pssr_keras import checks, command_line, config, data, evaluation, pretrained, reproduction
+from pssr_keras import checks, command_line, config, data, evaluation, model_cards, pretrained, reproduction
 from pssr_keras.report import percent
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 BUDGET = data.DATASETS["mnist"].cw_budget
+
+
+def headline(cards):
+    """What is shipped, in a few rows: benign, under PGD on the classifier, in the worst case; in Markdown."""
+    lines = ["| accuracy in % | benign | PGD, oblivious | worst case, adaptive |", "|---|---|---|---|"]
+    for name, card in cards.items():
+        dataset = config.read(card["configuration"])["dataset"]
+        record = RESULTS / dataset / "table_3.json"
+        own = {"parts": [card["adaptive"]]} if "adaptive" in card else None  # of weights that claim to stand
+        table_3 = json.loads(record.read_text()) if record.is_file() else None
+        found = model_cards.measured_worst_case(card, own or table_3)
+        worst = "not measured" if found is None else f"**{percent(found[1])}**, n = {found[0]['n']:,}"
+        bpda = reproduction.published(dataset)["table 3"]["PSSR"]["BPDA"]
+        for row, cells in card["cells"].items():
+            if row.startswith("+"):
+                continue
+            numbers = " | ".join(percent(cells[column]) for column in ("benign", "pgd"))
+            last = "" if row == "undefended" else worst
+            lines.append(f"| {data.DATASETS[dataset]}, {row_name(name, dataset, row)} | {numbers} | {last} |")
+            if name == dataset and row == "PSSR":
+                table = reproduction.published(dataset)
+                published = dict(zip(table["columns"], table["table 1"][row], strict=True))
+                numbers = " | ".join(f"{published[column]:.2f}" for column in ("benign", "pgd"))
+                lines.append(f"| {data.DATASETS[dataset]}, PSSR, paper | {numbers} | {bpda:.2f} (BPDA) |")
+    n = sorted({f"{card['n']:,}" for card in cards.values()})
+    lines += [
+        "",
+        f"Shipped weights, n = {', '.join(n)} but for the worst case; Wilson 95% intervals in brackets; eps "
+        + ", ".join(f"{pixels(card['attacks']['pgd']['eps'])} ({name})" for name, card in cards.items())
+        + ", Linf.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def row_name(name, dataset, row):
+    """A row of a card, named after the weights where they are not the data set's first."""
+    return row if name == dataset or row == "undefended" else f"`{name}`"
 
 
 def shipped(card, paper):
@@ -24,20 +61,24 @@ def shipped(card, paper):
     lines = ["| accuracy in % | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for row, cells in card["cells"].items():
         lines.append(f"| {row} | " + " | ".join(percent(cells[column]) for column in columns) + " |")
-        if row in ("undefended", "PSSR"):
+        if row in paper["table 1"]:
             published = dict(zip(paper["columns"], paper["table 1"][row], strict=True))
             lines.append(f"| {row}, paper | " + " | ".join(f"{published[c]:.2f}" for c in columns) + " |")
     pgd, bim = card["attacks"]["pgd"], card["attacks"]["bim"]
-    leaking = ", ".join(evaluation.label_leaks(card["cells"]["PSSR"])) or "no attack"
+    defense, cells = list(card["cells"].items())[-1]
+    leaking = ", ".join(evaluation.label_leaks(cells)) or "no attack"
     lines += [
         "",
         f"Shipped weights, n = {card['n']:,}, data: {card['data']}, seed {card['seed']}; Wilson 95%",
         f"intervals in brackets. Threat model {card['threat_model']}. eps {pixels(pgd['eps'])} (Linf);",
         f"PGD {pgd['steps']} steps of {pixels(pgd['step_size'])} from a random start, last iterate; "
         f"BIM and MIM {bim['steps']} steps of {pixels(bim['step_size'])}.",
-        "`+PS` and `+CAE` are the shipped PSSR with one stage left out, not trained anew without it.",
-        f"PSSR more accurate than on benign images: under {leaking}.",
     ]
+    if "+PS" in card["cells"]:
+        lines.append(
+            "`+PS` and `+CAE` are the shipped PSSR with one stage left out, not trained anew without it."
+        )
+    lines.append(f"{defense} more accurate than on benign images: under {leaking}.")
     return "\n".join(lines) + "\n"
 
 
@@ -123,7 +164,7 @@ def between(text, title, content):
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise ValueError(f"the README has no place for the {title}")
+        raise ValueError(f"there is no place for the {title}")
     return before + begin + content + end + after
 
 
@@ -131,21 +172,32 @@ def read(*names):
     return json.loads(RESULTS.joinpath(*names).read_text())
 
 
-def updated(readme):
-    """The text of the README with the tables as the records have them."""
+def front(text):
+    """The text of the README with its table as the records have it."""
+    cards = {name: pretrained.model_card(name) for name in pretrained.names()}
+    order = sorted(cards, key=lambda name: (list(data.DATASETS).index(name.partition("-")[0]), name))
+    return between(text, "table of what is shipped", headline({name: cards[name] for name in order}))
+
+
+def numbers(text):
+    """The text of docs/numbers.md with its tables as the records have them."""
     for name in pretrained.names():
         card = pretrained.model_card(name)
         dataset = config.read(card["configuration"])["dataset"]
         title = "table of the shipped weights" + ("" if name == "mnist" else f", {name}")
-        readme = between(readme, title, shipped(card, reproduction.published(dataset)))
+        text = between(text, title, shipped(card, reproduction.published(dataset)))
     paper = reproduction.published("mnist")
     records = [read("mnist", f"{name}.json") for name in ("table_1", "table_2", "table_3")]
-    return between(readme, "table of stronger attackers", stronger(*records, paper))
+    return between(text, "table of stronger attackers", stronger(*records, paper))
+
+
+PAGES = {"README.md": front, "docs/numbers.md": numbers}
 
 
 def update():
-    path = ROOT / "README.md"
-    path.write_text(updated(path.read_text()))
+    for name, updated in PAGES.items():
+        path = ROOT / name
+        path.write_text(updated(path.read_text()))
 
 
 if __name__ == "__main__":

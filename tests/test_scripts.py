@@ -3,6 +3,7 @@ import importlib
 import importlib.util
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -303,9 +304,29 @@ def test_smoke_preset_from_the_shell_interrupted_and_continued(tmp_path):
     assert "crafting" not in third.stdout
 
 
-def test_the_readme_says_what_the_records_say():
+@pytest.mark.parametrize(("page", "tables"), [("README.md", 1), ("docs/numbers.md", 3)])
+def test_the_pages_of_numbers_say_what_the_records_say(page, tables):
+    text = (SCRIPTS.parent / page).read_text()
+    assert text.count(": begin -->") >= tables
+    updated = script("update_readme").PAGES[page]
+    assert updated(text) == text
+    worn = re.sub(r"(?<=\| )(\*\*)?\d", r"\g<1>7", text)  # a number of a table is not left as it was
+    assert worn != text
+    assert updated(worn) == text
+    with pytest.raises(ValueError, match="no place for the table"):
+        updated("no table")
+
+
+def test_the_readme_is_read_in_two_minutes():
+    """It shows what is shipped, the worst case too, and leads to the pages for all else."""
     readme = (SCRIPTS.parent / "README.md").read_text()
-    assert script("update_readme").updated(readme) == readme
+    assert len(readme.splitlines()) <= 120
+    assert len(readme.split()) <= 900
+    assert "worst case" in readme
+    start = (SCRIPTS.parent / "docs" / "index.md").read_text()
+    for page in (SCRIPTS.parent / "docs").rglob("*.md"):
+        name = page.relative_to(SCRIPTS.parent / "docs").as_posix()
+        assert f"(docs/{name})" in readme or f"({name})" in start or name == "index.md", f"no way to {name}"
 
 
 RECORDS_OF_READINGS = sorted((SCRIPTS.parent / "results").glob("*/surgery_readings.json"))

@@ -69,7 +69,7 @@ def reply(question):
     place.empty()
     st.html(markup.page(found, dark=st.context.theme.type == "dark"))
     st.caption(
-        "One image is no measurement: the tables of the README say how many of a thousand stand before whom."
+        "One image is no measurement: docs/numbers.md says how many of a thousand stand before whom."
     )
 
 
