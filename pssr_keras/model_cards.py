@@ -51,7 +51,10 @@ def described(card, settings, entry):
     hardened = settings["defense"] == "hardened"
     group = "hardened" if hardened else "cae"
     kind, channels_of_e = settings[f"{group}.extrapolator"], settings[f"{group}.extrapolator_channels"]
-    bottleneck = f", bottleneck {settings[f'{group}.extrapolator_bottleneck']}"
+    bottleneck = settings[f"{group}.extrapolator_bottleneck"]
+    of_e = f" of {channels_of_e} channels, bottleneck {bottleneck}"
+    if kind == "unet":
+        of_e = f", a U-Net of {channels_of_e} channels"
     in_training = (
         f"{settings['hardened.inner_steps']} steps of PGD inside each step, eps "
         f"{settings['attack.eps']:.4g} (Linf), on F(E(x)) as it was then"
@@ -64,12 +67,7 @@ def described(card, settings, entry):
         "channels)",
         "input": f"images (B, {height}, {width}, {channels}), float32 in [0, 1]",
         "output": f"{entry.classes} logits",
-        "defense": f"`{settings['defense']}`: {surgery(settings)}; an extrapolator E, "
-        + (
-            f"a U-Net of {channels_of_e} channels"
-            if kind == "unet"
-            else f"of {channels_of_e} channels{bottleneck}"
-        ),
+        "defense": f"`{settings['defense']}`: {surgery(settings)}; an extrapolator E{of_e}",
         "trained on": f"{images}, source {settings['data.source']}; {settings['data.validation_size']:,} of "
         "them for validation alone",
         "attacks in training": in_training,

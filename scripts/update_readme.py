@@ -40,12 +40,14 @@ def headline(cards):
                 published = dict(zip(table["columns"], table["table 1"][row], strict=True))
                 numbers = " | ".join(f"{published[column]:.2f}" for column in ("benign", "pgd"))
                 lines.append(f"| {data.DATASETS[dataset]}, PSSR, paper | {numbers} | {bpda:.2f} (BPDA) |")
-    n = sorted({f"{card['n']:,}" for card in cards.values()})
+    budgets = [
+        f"{name} n = {card['n']:,}, eps {pixels(card['attacks']['pgd']['eps'])}"
+        for name, card in cards.items()
+    ]
     lines += [
         "",
-        f"Shipped weights, n = {', '.join(n)} but for the worst case; Wilson 95% intervals in brackets; eps "
-        + ", ".join(f"{pixels(card['attacks']['pgd']['eps'])} ({name})" for name, card in cards.items())
-        + ", Linf.",
+        f"Shipped weights, {'; '.join(budgets)} (Linf); n of a worst case is its own. Wilson 95% intervals in "
+        "brackets.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -68,9 +68,7 @@ def reply(question):
         found = answer(question)
     place.empty()
     st.html(markup.page(found, dark=st.context.theme.type == "dark"))
-    st.caption(
-        "One image is no measurement: docs/numbers.md says how many of a thousand stand before whom."
-    )
+    st.caption("One image is no measurement: docs/numbers.md says how many of a thousand stand before whom.")
 
 
 def ask():
