@@ -186,7 +186,7 @@ def test_the_exact_gradient_through_a_soft_mask_is_that_of_finite_differences(
         np.testing.assert_allclose(surrogate(few.x), defense(few.x), atol=1e-5)
         return checks.Measurements(defense, few, 0.1, surrogate).errors_of_gradient
 
-    assert np.quantile(errors("soft_mask"), 0.8) < 0.02
+    assert np.quantile(errors("soft_mask"), 0.8) < 1e-3
     assert np.quantile(errors("frozen_mask"), 0.2) > 0.05
 
 
@@ -203,7 +203,7 @@ def test_the_exact_gradient_through_a_soft_mask_passes_relu_networks(toy_images)
         checks.Measurements(defense, few, 0.1, adaptive.surrogate(defense, name)).errors_of_gradient
         for name in ("soft_mask", "frozen_mask")
     )
-    assert np.quantile(exact, 0.8) < 0.02
+    assert np.quantile(exact, 0.8) < 1e-3
     assert np.median(frozen) > 2 * np.median(exact)
 
 

@@ -125,6 +125,8 @@ def test_the_twin_computes_the_same_in_float64(toy_classifier, toy_extrapolator,
     answer = twin(tf.constant(few.x, tf.float64))
     assert answer.dtype == tf.float64
     np.testing.assert_allclose(answer, defense(few.x), atol=1e-4)
+    nearby = twin(tf.constant(few.x, tf.float64) + 1e-12)  # which float32 does not tell from it
+    assert np.abs(nearby - answer).max() > 0
     assert evaluation.double_precision.in_float64(adaptive.Through(defense)) is None
 
 

@@ -17,7 +17,8 @@ def in_float64(model):
     if isinstance(model, PSSR):
         guide = model.guide if isinstance(model.guide, str | None) else in_float64(model.guide)
         extrapolator = None if model.extrapolator is None else in_float64(model.extrapolator)
-        return PSSR(in_float64(model.classifier), model.surgery, extrapolator, guide)
+        # Of another type, Keras rounds the images before they reach the stages.
+        return PSSR(in_float64(model.classifier), model.surgery, extrapolator, guide, dtype="float64")
     if not isinstance(model, keras.Model):
         return None
     try:
@@ -26,6 +27,7 @@ def in_float64(model):
         )
     except (NotImplementedError, TypeError, ValueError):
         return None
+    twin.dtype_policy = keras.DTypePolicy("float64")  # or Keras rounds the images before the first layer
     twin.set_weights(model.get_weights())
     return twin
 

@@ -117,8 +117,9 @@ def stages(defended):
 
 
 def row_of(defended):
-    """The row of a table in which a defense stands."""
-    return "PSSR" if isinstance(defended, PSSR) and defended.name != "hardened" else defended.name
+    """The row of a table in which a defense stands: its name, or PSSR."""
+    is_other = not isinstance(defended, PSSR) or (defended.name != "pssr" and defended.name in DEFENSES)
+    return defended.name if is_other else "PSSR"
 
 
 def evaluate_run(experiment, defended, test):
