@@ -30,8 +30,8 @@ def headline(cards):
         worst = "not measured" if found is None else f"**{percent(found[1])}**, n = {found[0]['n']:,}"
         bpda = reproduction.published(dataset)["table 3"]["PSSR"]["BPDA"]
         for row, cells in card["cells"].items():
-            if row.startswith("+"):
-                continue
+            if row.startswith("+") or (row == "undefended" and name != dataset):
+                continue  # a stage, or a classifier that stands there already
             numbers = " | ".join(percent(cells[column]) for column in ("benign", "pgd"))
             last = "" if row == "undefended" else worst
             lines.append(f"| {data.DATASETS[dataset]}, {row_name(name, dataset, row)} | {numbers} | {last} |")
@@ -54,7 +54,7 @@ def headline(cards):
 
 def row_name(name, dataset, row):
     """A row of a card, named after the weights where they are not the data set's first."""
-    return row if name == dataset or row == "undefended" else f"`{name}`"
+    return row if name == dataset else f"`{name}`"
 
 
 def shipped(card, paper):
