@@ -46,8 +46,8 @@ def headline(cards):
     ]
     lines += [
         "",
-        f"Shipped weights, {'; '.join(budgets)} (Linf); n of a worst case is its own. Wilson 95% intervals in "
-        "brackets.",
+        f"Shipped weights, {'; '.join(budgets)} (Linf); n of a worst case is its own. Wilson 95% intervals "
+        "in brackets.",
     ]
     return "\n".join(lines) + "\n"
 

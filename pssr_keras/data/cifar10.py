@@ -48,7 +48,7 @@ EXPERIMENT = Experiment(
     surgery=SurgerySettings(
         score="magnitude",  # ours, because it is the best reading on MNIST
         channels="each",  # paper, eq. 4 to the letter; benign images lose less, see results/cifar10/levers.md
-        threshold="image",  # paper, eq. 6; a mean of the data set removes nothing, see results/cifar10/levers.md
+        threshold="image",  # paper, eq. 6; the mean of the data set removes nothing under attack, see there
         flat="keep",  # ours, because removing every pixel of a flat map leaves no image
     ),
     cae=CAESettings(
