@@ -163,6 +163,63 @@ def test_bpda(said, lab):
     assert "have shape" in said(exercises.check_random_threshold, x[:1], pssr, x, y)
 
 
+def half_right():
+    """{check: [(answer, points)]}: mistakes that show understanding, and some that do not."""
+
+    def kl(a, b):
+        log_p, log_q = tf.nn.log_softmax(a), tf.nn.log_softmax(b)
+        return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+
+    def test(first, second):
+        a, b = (first & ~second).sum(), (second & ~first).sum()
+        return scipy.stats.binomtest(int(a), int(a + b)).pvalue if a + b else 1.0
+
+    def overflows(a, b):
+        with np.errstate(all="ignore"):
+            p, q = (np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True) for z in (a, b))
+            return (p * np.log(p / q)).sum(axis=-1)
+
+    fair = {"train each variant anew", "same number of steps for each", "judge all on the same images"}
+    return {
+        "check_largest_share": [(0.5, 0), ("2/3", 0)],
+        "check_undecided_discriminator": [((2 * np.log(2), 0.5), 1), ((0.5, 0.5), 0), (1, 0)],
+        "check_divergence": [(lambda a, b: kl(b, a), 2), (overflows, 2), (lambda a, b: kl(a, b) + 1, 0)],
+        "check_interval": [((0.9497, 0.9922), 2), ((99.22, 94.97), 2), ((96.06, 99.94), 0)],
+        "check_images_needed": [(100, 0), (0, 0)],
+        "check_mcnemar": [
+            (lambda a, b: test(a, b) / 2, 1),
+            (lambda a, b: 0.5, 0),
+            (lambda a, b: test(a, b) if (a != b).any() else 0.0, 2),
+        ],
+        "check_fair": [(fair | {"report the best of three seeds"}, 2), (set(), 0), ({"luck"}, 0)],
+        "check_ceiling": [(True, 0)],
+    }
+
+
+def test_mistakes_keep_the_points_of_what_they_show():
+    for name, mistakes in half_right().items():
+        exercise = exercises.EXERCISES[name]
+        for answer, points in mistakes:
+            verdict = exercise.grade(answer, *exercise.context())
+            assert (verdict.points, verdict.of) == (points, exercise.points), (name, answer)
+    flat = exercises.EXERCISES["check_flat_image"]
+    assert [flat.grade(*answers).points for answers in ((1, 1), (0, 0), (0, 1))] == [0, 1, 2]
+
+
+def test_masks_that_are_nearly_right_keep_a_point(lab):
+    pssr, x, _ = lab
+    exercise = exercises.EXERCISES["check_signed_mask"]
+    signed = lambda g: g >= 1.5 * g.mean(axis=(1, 2, 3), keepdims=True)  # noqa: E731
+    points = {
+        "complement": (lambda g: ~signed(g), 1),
+        "magnitude": (lambda g: signed(np.abs(g)), 0),
+        "mean": (lambda g: g >= g.mean(axis=(1, 2, 3), keepdims=True), 1),
+        "any": (lambda g: g >= 0.01, 0),
+    }
+    for name, (function, expected) in points.items():
+        assert exercise.grade(function, pssr.classifier, x).points == expected, name
+
+
 def test_shares_in_words():
     assert exercises.percent(np.ones(7)) == exercises.percent([0.99]) == "more than 95%"
     assert exercises.percent(np.zeros(7)) == exercises.percent([0.01]) == "less than 5%"

@@ -1,5 +1,6 @@
 """A folder of submissions becomes a table with a row for each, whatever they are and do."""
 
+import contextlib
 import csv
 import importlib.util
 import json
@@ -8,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -96,6 +98,7 @@ def test_wrong_answers_and_none(grade):
     row = grade("check_seven('8')", "check_double(lambda x: x + x + 1)", "raise SystemExit")
     assert row["points"] == {"1": 0, "2": 1}
     assert row["messages"] == "1: not yet: '8' is not seven | 2: not yet: twice"
+    assert grade("check_seven(None)", "check_double(None)")["points"] == {"1": 0, "2": 0}
     row = grade("answer = None\ncheck_seven(answer)", "check_double(lambda x: 1 / 0)")
     assert row["messages"].startswith(
         "1: not answered | 2: not yet: the function stops with ZeroDivisionError"
@@ -108,10 +111,32 @@ def test_wrong_answers_and_none(grade):
         "check_seven(answer=7)",
         "check_double(lambda x: 2 * x)",
         "from x import check_other",
-        "check_other(7)",
+        "check_other(8)",
     )
     assert row["total"] == 4
     assert row["remarks"] == "it hands in exercises of 02_other too, which were not graded"
+
+
+def test_what_cannot_be_judged_gets_no_points(grade):
+    row = grade("check_double('text')")
+    assert row["points"] == {"1": 0, "2": 0}
+    assert "2: not yet: the answer cannot be judged (TypeError" in row["messages"]
+
+
+def test_a_mistake_stops_nothing_but_what_depends_on_it(grade):
+    row = grade("answer = 1 / 0", "check_seven(answer)", "check_double(lambda x: 2 * x)")
+    assert row["points"] == {"1": 0, "2": 2}
+    assert "cell 1: ZeroDivisionError" in row["remarks"]
+    assert "cell 2: NameError" in row["remarks"]
+
+
+def test_of_several_answers_none_may_be_missing(tmp_path):
+    pair = Exercise("01_toy", 1, 2, {}, lambda first, second: RIGHT, ("first", "second"), tuple)
+    path = tmp_path / "a.ipynb"
+    for cell, points in {"check_pair(1, None)": 0, "check_pair(1)": 0, "check_pair(1, second=2)": 2}.items():
+        path.write_text(notebook(cell))
+        found = grading.grade(path, {"check_pair": pair}, None, 60, 2**30, sandbox.Processes())
+        assert found.verdicts[1].points == points, cell
 
 
 @pytest.mark.parametrize(
@@ -186,6 +211,90 @@ def test_no_process_outlives_its_notebook(grade, tmp_path):
     assert not pathlib.Path(f"/proc/{mark.read_text()}").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_a_notebook_dies_with_the_grader():
+    """The parent, in the grader's place, ends while its child, limited as a notebook, sleeps."""
+    code = (
+        f"import os, sys, time; sys.path.insert(0, {str(sandbox.STUDENT.parent)!r}); import student\n"
+        "reading, writing = os.pipe()\n"
+        "if not (child := os.fork()):\n"
+        "    os.close(1); student.limit(2**30, 2**20); os.write(writing, b'x'); time.sleep(60)\n"
+        "os.read(reading, 1); os.write(1, str(child).encode())"
+    )
+    child = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout.decode()
+    stat = pathlib.Path(f"/proc/{child}/stat")
+    for _ in range(100):
+        try:
+            ended = stat.read_text().rpartition(")")[2].split()[0] == "Z"  # dead, and nobody asked yet
+        except (FileNotFoundError, ProcessLookupError):
+            ended = True
+        if ended:
+            return
+        time.sleep(0.1)
+    os.kill(int(child), signal.SIGKILL)
+    pytest.fail("it lives on")
+
+
+def test_what_a_notebook_prints_and_writes_is_bounded(grade, capfd):
+    cells = ["import os", "check_seven(os.write(1, b'LOUD') + os.write(2, b'!') + 2)"]
+    assert grade(*cells)["total"] == 2
+    assert "LOUD" not in "".join(capfd.readouterr())
+    row = grade("def big():\n    open('big', 'wb').truncate(2**30)\n    return 7", "check_seven(big())")
+    assert row["total"] == 0
+    assert "File too large" in row["remarks"]
+
+
+FORGE = """
+import json, os
+def forge(length, text):
+    for number in range(3, 64):
+        try:
+            os.write(number, b'%d\\n%s' % (length, text))
+        except OSError:
+            pass
+    return 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "remarks"),
+    [
+        ({"errors": ["z" * 1000] * 50}, " | ".join(["z" * 300] * 5)),
+        ({"refused": "z" * 1000}, "z" * 300),
+        (None, "stopped: its process said what cannot be read"),
+    ],
+)
+def test_what_a_process_says_itself_is_cut(grade, said, remarks):
+    """A notebook may write to the grader's pipe; None announces a message that is too long to be read."""
+    text = json.dumps(said).encode()
+    length = len(text) if said else student.LONGEST + 1
+    row = grade(FORGE, f"check_seven(forge({length}, {text!r}))")
+    assert row["remarks"] == remarks
+    assert not row["total"]
+
+
+def test_long_answers_make_short_messages(grade):
+    assert len(grade("check_seven('x' * 1000)")["messages"].partition(" | ")[0]) == len("1: ") + 300
+
+
+def test_records_are_there(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "record.json").write_text("7")
+    path = tmp_path / "a.ipynb"
+    path.write_text(notebook("check_seven(int(open('../results/record.json').read()))"))
+    options = (TOYS, tmp_path / "results", 60, 2**30, sandbox.Processes())
+    assert grading.grade(path, *options).verdicts[1].points == 2
+
+
+def test_notebooks_of_the_former_format_are_read(tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_text(
+        json.dumps({"worksheets": [{"cells": [{"cell_type": "code", "input": "check_seven(7)"}]}]})
+    )
+    found = grading.grade(path, TOYS, None, 60, 2**30, sandbox.Processes())
+    assert found.verdicts[1].points == 2
+
+
 def test_its_folder_is_its_own_and_gone_afterwards(grade, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "x")
     seen = tmp_path / "seen"
@@ -215,6 +324,16 @@ def test_only_what_answers_need_is_run():
         "for v in range(3):\n    values.append(v)",
         "def answer(z):\n    return len(values) * z",
         "__hand_in__('check_it', answer)",
+    ]
+
+
+def test_a_module_that_is_taken_whole_may_be_what_an_answer_needs():
+    found, _ = statements.parse(
+        ["from math import *", "import time", "check_it(sqrt(49))"], {"check_it": ["a"]}
+    )
+    assert [statement.source for statement in statements.needed(found)] == [
+        "from math import *",
+        "__hand_in__('check_it', sqrt(49))",
     ]
 
 
@@ -315,6 +434,74 @@ def test_an_interrupted_grading_goes_on(tmp_path, monkeypatch):
     assert graded == [f"01_toy_s{n}.ipynb" for n in (0, 1, 0, 2, 3)]
     assert [row["total"] for row in read(out).values()] == ["0", "4", "4", "4"]
     assert not journal.exists()
+
+
+@pytest.fixture
+def instead(tmp_path, monkeypatch):
+    """Function: grade a folder of notebooks by a function of their paths; returns the names it was given."""
+    (tmp_path / "submissions").mkdir()
+    for name in ("b", "a"):
+        (tmp_path / "submissions" / f"{name}.ipynb").write_text(notebook(*GOOD))
+
+    def run(verdict, out="grades.csv", **options):
+        graded = []
+        monkeypatch.setattr(
+            grading, "grade", lambda path, *rest: graded.append(path.name) or verdict(path.name)
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            grading.grade_folder(tmp_path / "submissions", tmp_path / out, exercises=TOYS, **options)
+        return graded
+
+    return run
+
+
+def nothing(name):
+    return grading.Grade("", {}, [])
+
+
+def stops_at_b(name):
+    if name == "b.ipynb":
+        raise KeyboardInterrupt
+    return nothing(name)
+
+
+def test_a_mistake_of_the_grader_costs_no_other_row(instead, tmp_path):
+    def fails(name):
+        return nothing(name) if name == "b.ipynb" else 1 / 0
+
+    assert instead(fails) == ["a.ipynb", "b.ipynb"]
+    found = read(tmp_path / "grades.csv")
+    assert list(found) == ["a.ipynb", "b.ipynb"]
+    assert found["a.ipynb"]["remarks"] == "the grader failed: ZeroDivisionError: division by zero"
+
+
+def test_rows_under_other_limits_are_not_taken(instead):
+    assert instead(stops_at_b, seconds=5) == ["a.ipynb", "b.ipynb"]
+    assert instead(nothing, seconds=6) == ["a.ipynb", "b.ipynb"]
+    assert instead(stops_at_b, seconds=6, overwrite=True) == ["a.ipynb", "b.ipynb"]
+    assert instead(nothing, seconds=6, overwrite=True) == ["b.ipynb"]
+
+
+def test_the_table_in_the_folder_is_no_submission(instead, tmp_path):
+    for _ in range(2):
+        assert instead(nothing, out="submissions/grades.csv", overwrite=True) == ["a.ipynb", "b.ipynb"]
+    assert list(read(tmp_path / "submissions" / "grades.csv")) == ["a.ipynb", "b.ipynb"]
+
+
+def test_who_was_interrupted_did_not_kill_the_grader(instead, tmp_path):
+    journal = table.Journal(tmp_path / "grades.csv")
+    key = ("a.ipynb", submissions.fingerprint(tmp_path / "submissions" / "a.ipynb"), 300, 4 * 2**30)
+    for said in ("begun", "interrupted", "begun"):
+        journal.add(key, said)
+    assert instead(nothing) == ["a.ipynb", "b.ipynb"]
+
+
+def test_files_that_may_not_be_read_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    path.write_text(notebook("check_seven(7)"))
+    assert submissions.refusal(path) is None
+    monkeypatch.setattr(os, "access", lambda *arguments: False)  # root may read everything
+    assert submissions.refusal(path) == "cannot be read: permission denied"
 
 
 def test_who_kills_the_grader_twice_is_left_alone(tmp_path):
