@@ -316,7 +316,9 @@ def test_an_answer_is_told_in_words_pictures_bars_and_curves(answer):
     assert all(picture["alt"] and picture["src"].startswith("data:image/") for picture in reader.pictures)
     assert len({picture["alt"] for picture in reader.pictures}) == len(reader.pictures)
     assert "http" not in re.sub(r'src="data:[^"]*"', "", text)
-    assert text.count('class="bar"') == 3 * 2 * markup.MOST_LIKELY
+    # Who answers: the classifier, the PSSR and the hardened E, each on the clean image and on both attacked ones.
+    models = answer.sides[OBLIVIOUS].probabilities
+    assert text.count('class="bar"') == 3 * len(models) * markup.MOST_LIKELY
     assert "PSSR stands only as long as the attacker does not know it" in text
     shares = [float(share) for share in re.findall(r"width: ([\d.]+)%;", text)]
     assert 0 <= min(shares) <= max(shares) <= 100
@@ -355,6 +357,12 @@ def test_colour_images_and_many_models_are_told_as_well(monkeypatch):
     assert "_" not in "".join(re.findall(r'<span title="([^"]*)"', text))
 
 
+def shipped_for(dataset):
+    """Names of the shipped models of a data set."""
+    cards = {name: pretrained.model_card(name) for name in pretrained.names()}
+    return [name for name, card in cards.items() if card["configuration"]["dataset"] == dataset]
+
+
 def test_a_curve_lies_within_its_drawing(answer):
     for side in (answer.sides[OBLIVIOUS], answer.sides[ADAPTIVE]):
         drawing = markup.chart(side, "steps")
@@ -362,7 +370,7 @@ def test_a_curve_lies_within_its_drawing(answer):
             places = np.array([pair.split(",") for pair in points.split()], float)
             assert (places >= 0).all()
             assert (places <= [markup.WIDTH, markup.HEIGHT]).all()
-        assert drawing.count("<polyline") == 2
+        assert drawing.count("<polyline") == len(side.losses) == 1 + len(shipped_for("mnist"))
 
 
 # --- turns and the server ------------------------------------------------------------------------
