@@ -316,7 +316,7 @@ def test_an_answer_is_told_in_words_pictures_bars_and_curves(answer):
     assert all(picture["alt"] and picture["src"].startswith("data:image/") for picture in reader.pictures)
     assert len({picture["alt"] for picture in reader.pictures}) == len(reader.pictures)
     assert "http" not in re.sub(r'src="data:[^"]*"', "", text)
-    # Who answers: the classifier, the PSSR and the hardened E, each on the clean image and on both attacked ones.
+    # The classifier, the PSSR and the hardened E, each on the clean image and on both attacked ones.
     models = answer.sides[OBLIVIOUS].probabilities
     assert text.count('class="bar"') == 3 * len(models) * markup.MOST_LIKELY
     assert "PSSR stands only as long as the attacker does not know it" in text
