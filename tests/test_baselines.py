@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -350,3 +352,9 @@ def test_prototypes_take_two_layers_of_each_network(toy_network):
     assert [shape[1:] for shape in stages.output_shape] == [(16,), (32,), (10,)]
     with pytest.raises(InputError, match="needs the layers stage3 and features or dense1 and features"):
         layers_of(toy_network)
+
+
+@pytest.mark.parametrize("name", baselines.OBJECTIVES)
+def test_no_field_of_an_objective_hides_a_method(name):
+    fields = {field.name for field in dataclasses.fields(baselines.OBJECTIVES[name])}
+    assert not {field for field in fields if callable(getattr(baselines.Objective, field, None))}

@@ -66,7 +66,7 @@ class BagOfTricks(EarlyStopping):
     def settings(self, numbers):
         return dataclasses.replace(super().settings(numbers), weight_decay=0.0)
 
-    def penalty(self, weights):
+    def loss_of_weights(self, weights):
         return weight_decay_loss(weights, self.weight_decay)
 
     def loss(self, logits, x, y, noise, inner):

@@ -65,7 +65,7 @@ class Objective:
         """Whether batches are (x, y, noise), or (x, y)."""
         return True
 
-    def penalty(self, weights):
+    def loss_of_weights(self, weights):
         """What is added to the loss of a batch for the weights of the classifier, a scalar."""
         return 0.0
 
@@ -170,7 +170,7 @@ class RobustTraining(keras.Model):
         weights = self.classifier.trainable_variables
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(self.objective.loss(logits, x, y, noise, inner))
-            loss += self.objective.penalty(weights)
+            loss += self.objective.loss_of_weights(weights)
             share = share_of_batch(loss)
         self.optimizer.apply(tape.gradient(share, weights), weights)
         self.tracker.update_state(loss)
