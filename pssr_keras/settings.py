@@ -149,6 +149,7 @@ class HardenedSettings:
     Attributes:
         mask: what removes pixels before E: "none", or the surgery of the experiment by the saliency of the
             "classifier" or of the "pipeline" F(E(x)).
+        extrapolator_contrast: with which E sees its input, see `cae.with_contrast`.
         surrogates: through which the training attacks, names of `attacks.adaptive.SURROGATES`, in turn.
         inner_steps, inner_step_size: of the attack inside the training; the size in units of eps.
         inner_loss: what it raises, a name of `hardened.INNER_LOSSES`.
@@ -165,6 +166,7 @@ class HardenedSettings:
     extrapolator_channels: int = 16  # ours, because it carries most of what 24 channels do at half the time
     extrapolator_bottleneck: int = 128  # ours, because it carries most of what 256 do
     extrapolator_start: str = "identity"  # ours, because it assumes least of the images
+    extrapolator_contrast: float = 0.0  # ours, because only images of black and white have a middle to leave
     dropout: float = 0.0  # ours, because an attack through other weights than those that are judged is weak
     mask: str = "none"  # ours, because an attacker moves a mask without gradient
     surrogates: tuple[str, ...] = ("frozen_mask",)  # ours, because it is exact where no mask changes

@@ -71,9 +71,8 @@ def train(arguments):
 
     is_hardened = numbers["defense"] == "hardened"
     group = "hardened" if is_hardened else "cae"
-    own = [numbers[f"{group}.extrapolator_{part}"] for part in ("channels", "bottleneck", "start")]
     kind = numbers.get(f"{group}.extrapolator", "bottleneck")  # runs of before knew no other
-    extrapolator = models.extrapolator(kind, shape, *own[:2], numbers[f"{group}.dropout"], own[2])
+    extrapolator = models.extrapolator(kind, shape, *of_extrapolator(numbers, group))
     print(f"training E, {numbers['defense']}")
     mean = None
     if is_hardened:
@@ -116,10 +115,8 @@ def bring(arguments):
     classifier.trainable = False
     is_hardened = read["defense"] == "hardened"
     group = "hardened" if is_hardened else "cae"
-    names = ("extrapolator_channels", "extrapolator_bottleneck", "dropout", "extrapolator_start")
-    own = [read[f"{group}.{name}"] for name in names]
     kind = read[f"{group}.extrapolator"]
-    extrapolator = cae.create(kind, entry.shape, *own)
+    extrapolator = cae.create(kind, entry.shape, *of_extrapolator(read, group))
     weights.to_keras(extrapolator, part_of(content, "extrapolator"))
     surgery = None if is_hardened else training.unfitted_surgery(experiment_of(experiment))
     if surgery is not None and surgery.threshold == "dataset":
@@ -128,6 +125,13 @@ def bring(arguments):
     whole = defense.PSSR(classifier, surgery, extrapolator, name=name)
     files.write_atomically(folder / f"{name}.keras", whole.save)
     print(f"{folder} holds {read['classifier.architecture']} and {name}.keras")
+
+
+def of_extrapolator(numbers, group):
+    """What `cae.create` takes after the kind and the shape."""
+    names = ("extrapolator_channels", "extrapolator_bottleneck", "dropout", "extrapolator_start")
+    contrast = numbers.get(f"{group}.extrapolator_contrast", 0.0)  # only a hardened E has one
+    return [*(numbers[f"{group}.{name}"] for name in names), contrast]
 
 
 def part_of(content, part):

@@ -99,6 +99,27 @@ def test_an_extrapolator_is_read_as_it_was_saved(kind, start, tmp_path):
     np.testing.assert_array_equal(again(x), model(x))
 
 
+def test_contrast_moves_pixels_to_black_and_white():
+    inputs = keras.Input((1, 1, 1))
+    x = np.float32([0, 0.3, 0.5, 0.7, 1]).reshape(-1, 1, 1, 1)
+    seen = keras.Model(inputs, cae.with_contrast(inputs, 20.0))(x).numpy().ravel()
+    np.testing.assert_allclose(seen, [0, 0.018, 0.5, 0.982, 1], atol=1e-3)
+    assert cae.with_contrast(inputs, 0.0) is inputs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_extrapolator_with_contrast_leaves_a_gradient_where_pixels_are_pure(kind):
+    model = KINDS[kind]((8, 8, 1), channels=4, contrast=20.0)
+    for value in (0.0, 1.0):
+        x = tf.fill((1, 8, 8, 1), value)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            restored = model(x)
+        assert np.all(tape.gradient(restored, x).numpy() != 0)
+    moved = [KINDS[kind]((8, 8, 1), channels=4, contrast=c)(tf.fill((1, 8, 8, 1), 0.3)) for c in (0.0, 20.0)]
+    assert not np.allclose(*moved)
+
+
 def test_an_image_without_any_pixel_left_stays_finite():
     model = cae.extrapolator((8, 8, 3), channels=4, bottleneck=8, start="neighbours")
     x = tf.zeros((1, 8, 8, 3))

@@ -61,11 +61,12 @@ def test_classifiers_answer_alike(translation, name):
 
 @pytest.mark.parametrize("kind", cae.EXTRAPOLATORS)
 @pytest.mark.parametrize("start", cae.STARTS)
-def test_extrapolators_answer_alike(translation, kind, start):
+@pytest.mark.parametrize("contrast", [0.0, 20.0])
+def test_extrapolators_answer_alike(translation, kind, start, contrast):
     shape = (12, 8, 3)
     x = np.random.default_rng(0).uniform(size=(3, *shape)).astype(np.float32)
     x[:, 2:5, 3:7] = 0
-    numbers = (4, 6, 0.2, start)
+    numbers = (4, 6, 0.2, start, contrast)
     translated = part(translation, "models").extrapolator(kind, shape, *numbers)
     assert_same_answers(translation, cae.create(kind, shape, *numbers), translated, x)
 

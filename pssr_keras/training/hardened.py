@@ -130,6 +130,7 @@ def make_hardened(experiment, classifier, surgery, guide, input_shape, steps, de
             numbers.extrapolator_bottleneck,
             numbers.dropout,
             numbers.extrapolator_start,
+            numbers.extrapolator_contrast,
         )
 
     parts = {"extrapolator": build(), "classifier": classifier}

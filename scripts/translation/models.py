@@ -185,6 +185,13 @@ def neighbours(x):
     return identity(x + (1 - kept) * torch.where(counts > 0, sums / counts.clamp(min=1e-9), 0.0))
 
 
+def with_contrast(x, contrast):
+    if not contrast:
+        return x
+    lowest = 1 / (1 + math.exp(contrast / 2))
+    return (torch.sigmoid(contrast * (x - 0.5)) - lowest) / (1 - 2 * lowest)
+
+
 STARTS = {"threshold": soft_threshold, "identity": identity, "neighbours": neighbours}
 
 
@@ -206,10 +213,11 @@ class Convolutions(nn.Module):
 class Bottleneck(nn.Module):
     """`pssr_keras.cae.extrapolator`."""
 
-    def __init__(self, shape, channels, bottleneck, dropout, start):
+    def __init__(self, shape, channels, bottleneck, dropout, start, contrast=0.0):
         super().__init__()
         height, width, colours = shape
-        self.channels, self.low, self.start = channels, (height // 4, width // 4), STARTS[start]
+        self.channels, self.low = channels, (height // 4, width // 4)
+        self.start, self.contrast = STARTS[start], contrast
         self.half_down = Convolutions(4 * colours, channels)
         self.quarter_down = Convolutions(4 * channels, 2 * channels)
         units = self.low[0] * self.low[1] * channels
@@ -221,6 +229,7 @@ class Bottleneck(nn.Module):
         self.last = Convolution(channels, 4 * colours, 3, bias=True)
 
     def forward(self, x):
+        x = with_contrast(x.float(), self.contrast)
         half = self.half_down(space_to_depth(x))
         quarter = self.quarter_down(space_to_depth(half))
         z = self.dropout(F.relu(self.squeeze(self.dropout(flatten(quarter)))))
@@ -233,10 +242,10 @@ class Bottleneck(nn.Module):
 class UNet(nn.Module):
     """`pssr_keras.cae.unet`."""
 
-    def __init__(self, shape, channels, dropout, start):
+    def __init__(self, shape, channels, dropout, start, contrast=0.0):
         super().__init__()
         colours = shape[2]
-        self.start = STARTS[start]
+        self.start, self.contrast = STARTS[start], contrast
         self.full_down = Convolutions(colours, channels)
         self.half_down = Convolutions(4 * channels, 2 * channels)
         self.quarter = Convolutions(8 * channels, 4 * channels)
@@ -248,6 +257,7 @@ class UNet(nn.Module):
         self.last = Convolution(channels, colours, 3, bias=True)
 
     def forward(self, x):
+        x = with_contrast(x.float(), self.contrast)
         full = self.full_down(x)
         half = self.half_down(space_to_depth(full))
         z = self.dropout(self.quarter(space_to_depth(half)))
@@ -283,8 +293,8 @@ def classifier(architecture, classes, width, statistics):
     return DenseNet121(classes, width, statistics, 2 if architecture == "densenet121_strided" else 1)
 
 
-def extrapolator(kind, shape, channels, bottleneck, dropout, start):
+def extrapolator(kind, shape, channels, bottleneck, dropout, start, contrast=0.0):
     """As `pssr_keras.cae.create`."""
     if kind == "unet":
-        return UNet(shape, channels, dropout, start)
-    return Bottleneck(shape, channels, bottleneck, dropout, start)
+        return UNet(shape, channels, dropout, start, contrast)
+    return Bottleneck(shape, channels, bottleneck, dropout, start, contrast)
