@@ -90,7 +90,8 @@ STARTS = {"threshold": soft_threshold, "identity": identity, "neighbours": neigh
 def with_contrast(x, contrast):
     """Pixels moved from 1/2 towards 0 and 1: (sigmoid(c (x - 1/2)) - s) / (1 - 2 s) with s = sigmoid(-c / 2).
 
-    0, 1/2 and 1 stay where they are. A change of 0.3 moves a blank pixel by 0.018 at c = 20, and by 0.23 at c = 5.
+    0, 1/2 and 1 stay where they are. A change of 0.3 moves a blank pixel by 0.23 at c = 5, and by 0.018 at
+    c = 20.
 
     Args:
         x: images in [0, 1].
@@ -124,9 +125,7 @@ def _convolutions(x, channels, count=2):
     return x
 
 
-def extrapolator(
-    input_shape, channels=32, bottleneck=256, dropout=0.2, start="threshold", contrast=0.0
-):
+def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="threshold", contrast=0.0):
     """E: a U-Net with a dense bottleneck, (B, H, W, C) in [0, 1] -> (B, H, W, C) in [0, 1].
 
     Convolutions at 1/2 and 1/4 of the resolution, a bottleneck that sees the whole image, and back

@@ -207,6 +207,7 @@ def main(argv=None):
     add(
         "--runs",
         nargs="*",
+        action="extend",
         default=[],
         metavar="DIR",
         help="finished runs of scripts/train.py, one a reading",

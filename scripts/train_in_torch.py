@@ -164,7 +164,7 @@ def main(argv=None):
     command.add_argument("file", help="where the images go (.npz)")
     command.add_argument("--dataset", required=True)
     command.add_argument("--preset", default="cpu")
-    command.add_argument("--set", nargs="+", metavar="NAME=VALUE")
+    command.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--classifier", help="a classifier (.keras) that is not to be trained")
     command.add_argument("--source", default="auto")

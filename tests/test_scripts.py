@@ -65,6 +65,10 @@ TRAIN_MISTAKES = [
     (["--dataset", "mnist", "--seed", "-1"], "seed is -1"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "training_attacks=pdg"], "unknown attack 'pdg'"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "score=loud"], "score is 'loud'"),
+    (  # each --set counts, not the last alone
+        ["--dataset", "mnist", "--source", "bundled", "--set", "score=loud", "--set", "cae.epochs=1"],
+        "score is 'loud'",
+    ),
     (["--dataset", "mnist", "--source", "bundled", "--set", "objective=magic"], "objective is 'magic'"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "attack_labels=none"], "labels are 'none'"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "speed=9"], "unknown setting 'speed=9'"),

@@ -238,6 +238,7 @@ def main(argv=None):
     add(
         "--attacks",
         nargs="+",
+        action="extend",
         metavar="NAME",
         help=f"{', '.join(attacks.REGISTRY)}; with fields as in pgd:steps=100,restarts=5,best=true; "
         "cw has an L2 budget of its own, as in cw:eps=2, or none",
@@ -247,12 +248,14 @@ def main(argv=None):
     add(
         "--surrogate",
         nargs="+",
+        action="extend",
         metavar="NAME",
         help=f"for adaptive: {', '.join(adaptive.SURROGATES)}; all by default",
     )
     add(
         "--transfer-from",
         nargs="+",
+        action="extend",
         metavar="FILE",
         help="for adaptive: other models to craft on as well: shipped names, run folders, .keras files",
     )

@@ -47,9 +47,22 @@ def main(argv=None):
     add("--dataset", required=True, metavar="NAME", help=", ".join(config.reproductions()))
     add("--preset", default="cpu", metavar="NAME", help="smoke (minutes), cpu (the default), paper (days)")
     add("--shipped", action="store_true", help="use the shipped classifier and PSSR instead of training them")
-    add("--tables", nargs="+", metavar="NAME", help=f"{', '.join(reproduction.TABLES)}; all by default")
+    add(
+        "--tables",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help=f"{', '.join(reproduction.TABLES)}; all by default",
+    )
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
-    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="change numbers of every training")
+    add(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change numbers of every training",
+    )
     add("--out", metavar="DIR", help="folder; runs/reproduction-DATASET-PRESET by default")
     return command_line.run(reproduce, parser.parse_args(argv))

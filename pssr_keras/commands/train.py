@@ -57,6 +57,7 @@ def main(argv=None):
     add(
         "--set",
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
         help="change numbers of the experiment, such as cae.epochs=5; see pssr_keras/settings.py",
