@@ -364,6 +364,40 @@ def test_figure_8_shows_each_stage_and_marks_wrong_answers(toy_classifier, toy_e
     assert [text.endswith(" !") for text in texts["$x$"]] == list(answers != images.y)
 
 
+def test_a_curve_over_budgets_never_rises_and_goes_on_where_it_stopped(refused, tmp_path, toy_classifier):
+    """Two models, a purifier and a classifier; a larger budget keeps what a smaller one broke."""
+    own = classifiers.lenet5()
+    own.save(tmp_path / "own.keras")
+    out = tmp_path / "curve.json"
+    arguments = [
+        "--models",
+        "purifier=mnist-hardened",
+        str(tmp_path / "own.keras"),
+        "--source",
+        "bundled",
+        "--n",
+        "6",
+    ]
+    arguments += ["--attacks", "fgsm", "--out", str(out)]
+    assert script("budget_curve").main([*arguments, "--eps", "0.3", "0"]) == 0
+    before = json.loads(out.read_text())
+    assert before["n"] == 6
+    assert "adaptive" in before["threat_model"]
+    assert list(before["lines"]) == ["purifier", "own.keras"]
+    assert script("budget_curve").main([*arguments, "--eps", "0", "0.05", "0.3"]) == 0
+    after = json.loads(out.read_text())
+    for name, line in after["lines"].items():
+        assert {eps: line[eps] for eps in ("0", "0.3")} == before["lines"][name]
+        flags = [evaluation.flags_of(line[eps]["correct"]) for eps in ("0", "0.05")]
+        assert np.all(flags[1] <= flags[0])
+    assert (out.with_suffix(".png")).stat().st_size > 10_000
+    assert "was made with another n: give another --out" in refused("budget_curve", *arguments, "--n", "5")
+    assert "eps is '3', expected a number from 0 to 1" in refused("budget_curve", *arguments, "--eps", "3")
+    toy_classifier.save(tmp_path / "toy.keras")
+    answer = refused("budget_curve", "--models", tmp_path / "toy.keras", "--source", "bundled")
+    assert "takes images (8, 8, 1), expected (28, 28, 1)" in answer
+
+
 def test_shards_are_merged_by_script_into_the_record_of_one_process(tmp_path, capsys, monkeypatch):
     """With --checks for all, the first shard checks the first images of the whole set, as one process."""
     checked = []
