@@ -134,6 +134,7 @@ class CAESettings:
     extrapolator_learning_rate: float
     discriminator_learning_rate: float
     warmup_steps: int
+    extrapolator_weights: str = ""  # ours, because a name of shipped weights would let E begin as theirs
     passes: int = 2  # paper, eq. 11: k
     lambda_adversarial: float = 1.0  # paper, eq. 12
     lambda_query: float = 1.0  # paper, section 3.2

@@ -25,10 +25,12 @@ def export(arguments):
     """Numbers, images and perhaps a classifier into one file."""
     from translation import weights
 
-    from pssr_keras import config, data, files, settings, training
+    from pssr_keras import config, data, files, inputs, settings, training
 
     changes = settings.parse_changes(arguments.set or ())
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes, seed=arguments.seed)
+    if experiment.cae.extrapolator_weights:
+        raise inputs.InputError("cae.extrapolator_weights is not translated: leave it out")
     source = data.resolve_source(arguments.dataset, arguments.source, arguments.data_dir, ("train", "test"))
     experiment = settings.changed(experiment, {"data.source": source})
     train, _, _ = training.load_splits(experiment, arguments.data_dir)

@@ -70,6 +70,10 @@ TRAIN_MISTAKES = [
         "score is 'loud'",
     ),
     (["--dataset", "mnist", "--source", "bundled", "--set", "objective=magic"], "objective is 'magic'"),
+    (
+        ["--dataset", "mnist", "--source", "bundled", "--set", "extrapolator_weights=svhn"],
+        "there are no shipped weights for 'svhn'",
+    ),
     (["--dataset", "mnist", "--source", "bundled", "--set", "attack_labels=none"], "labels are 'none'"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "speed=9"], "unknown setting 'speed=9'"),
 ]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pssr_keras import InputError, config, data, evaluation, training
+from pssr_keras import InputError, config, data, evaluation, pretrained, training
 from pssr_keras.data import augmentation
+from pssr_keras.training.pssr import make_cae
 
 TINY = {
     "train_limit": 128,
@@ -52,6 +53,16 @@ def assert_same_run(folder, other):
     assert records[0] == records[1]
     logs = [(f / "cae_log.csv").read_text() for f in (folder, other)]
     assert logs[0] == logs[1]
+
+
+def test_an_extrapolator_may_begin_as_a_shipped_one(toy_network):
+    numbers = {"extrapolator_weights": "mnist", "extrapolator_channels": 32, "extrapolator_bottleneck": 256}
+    begun, _ = make_cae(tiny(**numbers), toy_network, (28, 28, 1))
+    shipped = pretrained.load_pretrained("mnist").extrapolator
+    for first, second in zip(begun.get_weights(), shipped.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    with pytest.raises(InputError, match="'mnist', whose E has"):
+        make_cae(tiny(extrapolator_weights="mnist"), toy_network, (28, 28, 1))
 
 
 def test_a_run_leaves_its_results_and_nothing_else(finished):

@@ -2,10 +2,11 @@
 
 import keras
 
-from .. import cae, evaluation
+from .. import cae, evaluation, pretrained
 from ..data import augmentation
 from ..defense import PSSR
 from ..files import load_model, write_atomically
+from ..inputs import InputError
 from ..surgery import PixelSurgery
 from .devices import ONE_DEVICE
 from .fitting import fit, learning_rate
@@ -40,6 +41,8 @@ def check_names(experiment):
     evaluation.check_labels_kind(experiment.attack.labels)
     augmentation.parse(experiment.cae.augmentation)
     augmentation.parse(experiment.cae.pair_augmentation)
+    if experiment.cae.extrapolator_weights:
+        pretrained.model_card(experiment.cae.extrapolator_weights)
 
 
 def train_pssr(experiment, folder, classifier, train, validation, cache=None, devices=ONE_DEVICE):
@@ -109,6 +112,8 @@ def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
         numbers.dropout,
         numbers.extrapolator_start,
     )
+    if numbers.extrapolator_weights:
+        begin_as(extrapolator, numbers.extrapolator_weights)
     discriminator = cae.discriminator(input_shape)
     parts = [devices.mirrored(part, numbers.passes) for part in (extrapolator, discriminator, classifier)]
     with devices.scope():
@@ -122,3 +127,18 @@ def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
             saturating=numbers.saturating,
             pixel_reduction=numbers.pixel_reduction,
         )
+
+
+def begin_as(extrapolator, name):
+    """Give E the weights of the E of shipped weights, which restores images of the same shape.
+
+    Raises:
+        InputError: if nothing is shipped under that name, or its E is another network.
+    """
+    other = pretrained.load_pretrained(name).extrapolator
+    if [tuple(w.shape) for w in other.weights] != [tuple(w.shape) for w in extrapolator.weights]:
+        raise InputError(
+            f"cae.extrapolator_weights is {name!r}, whose E has {other.count_params():,} weights, expected "
+            f"the network of this experiment with {extrapolator.count_params():,}: set the same channels"
+        )
+    extrapolator.set_weights(other.get_weights())
