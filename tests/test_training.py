@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,15 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     folder = training.prepare_folder(tmp_path / "run", tiny())
     (folder / "checkpoint-classifier.weights.h5").write_bytes(b"something else")
     with pytest.raises(InputError, match=r"checkpoint-classifier.weights.h5 is damaged"):
+        training.run(tiny(), folder)
+
+
+def test_crafted_images_of_another_number_are_named(finished, tmp_path):
+    """Such as those that an older version left, which kept more in a file."""
+    folder = training.prepare_folder(tmp_path / "run", tiny())
+    shutil.copy(finished[0] / "classifier.keras", folder)
+    np.save(folder / "adversarial-fgsm-0.npy", np.zeros((3, 28, 28, 1), np.float32))
+    with pytest.raises(InputError, match=r"adversarial-fgsm-0.npy holds 3 images, expected 128: delete it"):
         training.run(tiny(), folder)
 
 

@@ -10,6 +10,7 @@ from .. import attacks, evaluation
 from ..data import augmentation
 from ..files import write_atomically
 from ..inputs import InputError
+from ..progress import Progress
 from .devices import ONE_DEVICE
 from .fitting import epochs_of_batches
 
@@ -42,7 +43,7 @@ def make_attacks(experiment, names):
     return [attacks.parse(name, experiment.attack.eps) for name in names]
 
 
-CRAFTED_AT_ONCE = 20_000  # images in a file: what an interruption may cost
+CRAFTED_AT_ONCE = 5_000  # images in a file: what an interruption may cost; minutes for a large network
 
 
 def adversarial_images(experiment, folder, classifier, train, cache=None, devices=ONE_DEVICE):
@@ -69,7 +70,8 @@ def adversarial_images(experiment, folder, classifier, train, cache=None, device
                     evaluation.craft, attack, classifier, labelled.take(rows), label=label, **options
                 )
                 devices.write(path, functools.partial(write_array, path, craft))
-        crafted.append(np.concatenate([read_array(path) for path in paths]))
+        images = [read_array(path, rows.stop - rows.start) for path, rows in zip(paths, parts, strict=True)]
+        crafted.append(np.concatenate(images))
     return crafted
 
 
@@ -78,11 +80,17 @@ def write_array(path, make):
     write_atomically(path, lambda partial: np.save(partial, array))
 
 
-def read_array(path):
+def read_array(path, count):
+    """The array in a file, of so many images."""
     try:
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it to craft it again") from error
+    if len(array) != count:
+        raise InputError(
+            f"{path} holds {len(array):,} images, expected {count:,}: delete it to craft it again"
+        )
+    return array
 
 
 def remove_salient_pixels(surgery, classifier, versions, batch_size):
@@ -92,12 +100,14 @@ def remove_salient_pixels(surgery, classifier, versions, batch_size):
     remove = tf.function(lambda batch: surgery.remove(lambda z: classifier(z, training=False), batch))
     x_t = np.empty((sum(map(len, versions)), *versions[0].shape[1:]), np.float32)
     start = 0
+    progress = Progress(f"removing salient pixels of {len(x_t):,} images, benign and attacked", len(x_t))
     for x in versions:
         size = min(batch_size, len(x))
         for rows in evaluation.batches(len(x), size):
             count = rows.stop - rows.start
             x_t[start : start + count] = remove(evaluation.pad(x[rows], size))[:count]
             start += count
+            progress.update(start)
     return x_t
 
 
