@@ -46,11 +46,10 @@ def split_validation(images, size, seed):
     return images.take(np.sort(order[size:])), images.take(np.sort(order[:size]))
 
 
-def first(images, count, split, name="n"):
-    """The first `count` images, or all if it is None; `split` and `name` of the number are for errors."""
+def first(images, count, split):
+    """The first `count` images, or all if it is None."""
     if count is not None and not 1 <= count <= len(images):
-        place = f"the {split} split" if split in ("train", "test") else split
-        raise InputError(f"{name} is {count:,}, expected 1 to {len(images):,}, the images of {place}")
+        raise InputError(f"n is {count:,}, expected 1 to {len(images):,}, the images of the {split} split")
     return images if count is None else images.take(slice(0, count))
 
 
