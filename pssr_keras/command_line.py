@@ -44,5 +44,15 @@ def check_out(path, overwrite):
         raise InputError(f"{path} cannot be written: choose another --out")
 
 
+def add_changes(parser, words):
+    """Give a parser the option --set; each may name several changes, and all of them count.
+
+    Args:
+        parser: an `argparse.ArgumentParser`.
+        words: the help of the option.
+    """
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=words)
+
+
 def _interrupt(number, frame):
     raise KeyboardInterrupt

@@ -62,15 +62,17 @@ def draw(arguments):
         "weights": {name: evaluation.weights_hash(model) for name, model in models.items()},
     }
     lines = begun(path, record, arguments.overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
     for name, model in models.items():
         line = lines.setdefault(name, {})
         standing = np.ones(len(images), bool)
         for eps, text in budgets.items():
-            if text not in line:
-                line[text] = worst(model, images, eps, standing, arguments)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                files.write_json(path, record | {"lines": lines})
-            standing = evaluation.flags_of(line[text]["correct"])
+            known = line.get(text)
+            standing &= (
+                evaluation.flags_of(known["correct"]) if known else worst(model, images, eps, arguments)
+            )
+            line[text] = evaluation.measurement(standing)
+            files.write_json(path, record | {"lines": lines})
             print(f"{name}, eps {text}: {100 * line[text]['accuracy']:.1f}% of {len(images)}", flush=True)
     numbers = {text: f"{eps:.4g}" for eps, text in budgets.items()}
     panel = {name: {numbers[text]: lines[name][text] for text in budgets.values()} for name in models}
@@ -102,15 +104,12 @@ def begun(path, record, overwrite):
     return {name: line for name, line in before["lines"].items() if name in same}
 
 
-def worst(model, images, eps, standing, arguments):
-    """The cell of an attacker who knows the whole model, has this budget, and broke some images before."""
+def worst(model, images, eps, arguments):
+    """What an attacker who knows the whole model and has this budget leaves right, (N,) bool."""
     options = {"batch_size": arguments.batch_size}
     if not eps:
-        return evaluation.measurement(evaluation.correct(model, images.x, images.y, **options))
-    is_defense = hasattr(model, "purify")
-    crafted_on = (
-        {"classifier": model.classifier, **adaptive.surrogates(model)} if is_defense else {"itself": model}
-    )
+        return evaluation.correct(model, images.x, images.y, **options)
+    crafted_on = adaptive.sources(model) if hasattr(model, "purify") else {"itself": model}
     found = evaluation.evaluate(
         crafted_on,
         {"model": model},
@@ -122,8 +121,7 @@ def worst(model, images, eps, standing, arguments):
         progress=True,
         **options,
     )
-    flags = evaluation.flags_of(found["cells"]["model"][evaluation.WORST_CASE]["correct"])
-    return evaluation.measurement(flags & standing)
+    return evaluation.flags_of(found["cells"]["model"][evaluation.WORST_CASE]["correct"])
 
 
 def main(argv=None):

@@ -2,6 +2,8 @@ import json
 import pathlib
 import runpy
 
+import pytest
+
 from pssr_keras import evaluation, model_cards, pretrained, report
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
@@ -27,6 +29,12 @@ def test_the_tables_are_about_the_shipped_weights():
         for part in records[name]["parts"]:
             if "PSSR" in part["cells"]:
                 assert part["weights"]["PSSR"] == card["weights"]["PSSR"]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.rglob("*.json")), ids=lambda path: path.stem)
+def test_a_record_names_no_path_of_a_machine(path):
+    record = json.loads(path.read_text())
+    assert not str(record.get("weights_from", "")).startswith(("/", "~"))
 
 
 def test_the_worst_case_is_that_of_all_attacks_within_the_budget():

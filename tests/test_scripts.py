@@ -392,8 +392,9 @@ def test_a_curve_over_budgets_never_rises_and_goes_on_where_it_stopped(refused, 
     after = json.loads(out.read_text())
     for name, line in after["lines"].items():
         assert {eps: line[eps] for eps in ("0", "0.3")} == before["lines"][name]
-        flags = [evaluation.flags_of(line[eps]["correct"]) for eps in ("0", "0.05")]
+        flags = [evaluation.flags_of(line[eps]["correct"]) for eps in ("0", "0.05", "0.3")]
         assert np.all(flags[1] <= flags[0])
+        assert np.all(flags[2] <= flags[1])
     assert (out.with_suffix(".png")).stat().st_size > 10_000
     assert "was made with another n: give another --out" in refused("budget_curve", *arguments, "--n", "5")
     assert "eps is '3', expected a number from 0 to 1" in refused("budget_curve", *arguments, "--eps", "3")

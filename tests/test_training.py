@@ -64,6 +64,8 @@ def test_an_extrapolator_may_begin_as_a_shipped_one(toy_network):
         np.testing.assert_array_equal(first, second)
     with pytest.raises(InputError, match="'mnist', whose E has"):
         make_cae(tiny(extrapolator_weights="mnist"), toy_network, (28, 28, 1))
+    with pytest.raises(InputError, match="'mnist', whose E has"):  # before anything is crafted
+        training.check_names(tiny(extrapolator_weights="mnist"))
 
 
 def test_a_run_leaves_its_results_and_nothing_else(finished):

@@ -219,6 +219,11 @@ def surrogates(defense):
     return {"exact": defense, "identity": Through(defense), **own}
 
 
+def sources(defense):
+    """What an attacker who knows a defense crafts on: its classifier alone, and all `surrogates`."""
+    return {"classifier": defense.classifier, **surrogates(defense)}
+
+
 def surrogate(pssr, name, **options):
     """The surrogate of a PSSR for gradient attacks; see the head of this module.
 

@@ -56,13 +56,6 @@ def main(argv=None):
     )
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
-    add(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change numbers of every training",
-    )
+    command_line.add_changes(parser, "change numbers of every training")
     add("--out", metavar="DIR", help="folder; runs/reproduction-DATASET-PRESET by default")
     return command_line.run(reproduce, parser.parse_args(argv))

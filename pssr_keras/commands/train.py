@@ -54,13 +54,8 @@ def main(argv=None):
     add("--seed", type=int, default=0)
     add("--eps", default=None, help="attack budget, such as 0.3 or 8/255")
     add("--classifier", metavar="FILE", help="a .keras file of your own classifier, instead of training one")
-    add(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change numbers of the experiment, such as cae.epochs=5; see pssr_keras/settings.py",
+    command_line.add_changes(
+        parser, "change numbers of the experiment, such as cae.epochs=5; see pssr_keras/settings.py"
     )
     add("--exclude-bundled", action="store_true", help="mnist: leave out the 5,000 bundled images")
     add("--overwrite", action="store_true", help="delete what an earlier run left in the folder")

@@ -15,7 +15,7 @@ def make(study):
 
 def attacked(study, row, defense):
     """The part of one purifier."""
-    sources = {"classifier": defense.classifier, **adaptive.surrogates(defense)}
+    sources = adaptive.sources(defense)
     part = study.evaluate(
         sources,
         {row: defense},

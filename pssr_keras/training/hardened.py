@@ -11,7 +11,7 @@ from ..inputs import InputError
 from .devices import ONE_DEVICE
 from .fitting import epochs_of_batches, fit, learning_rate
 from .pairs import make_attacks
-from .pssr import surgery_of
+from .pssr import surgery_of, untrained_extrapolator
 
 MASKS = ("none", "classifier", PIPELINE)
 
@@ -123,15 +123,7 @@ def make_hardened(experiment, classifier, surgery, guide, input_shape, steps, de
     numbers, eps = experiment.hardened, experiment.attack.eps
 
     def build():
-        return cae.create(
-            numbers.extrapolator,
-            input_shape,
-            numbers.extrapolator_channels,
-            numbers.extrapolator_bottleneck,
-            numbers.dropout,
-            numbers.extrapolator_start,
-            numbers.extrapolator_contrast,
-        )
+        return untrained_extrapolator(numbers, input_shape, numbers.extrapolator_contrast)
 
     parts = {"extrapolator": build(), "classifier": classifier}
     extrapolator = parts["extrapolator"]

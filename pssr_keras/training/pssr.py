@@ -3,7 +3,7 @@
 import keras
 
 from .. import cae, evaluation, pretrained
-from ..data import augmentation
+from ..data import DATASETS, augmentation
 from ..defense import PSSR
 from ..files import load_model, write_atomically
 from ..inputs import InputError
@@ -41,8 +41,9 @@ def check_names(experiment):
     evaluation.check_labels_kind(experiment.attack.labels)
     augmentation.parse(experiment.cae.augmentation)
     augmentation.parse(experiment.cae.pair_augmentation)
-    if experiment.cae.extrapolator_weights:
-        pretrained.model_card(experiment.cae.extrapolator_weights)
+    if experiment.cae.extrapolator_weights:  # before hours of crafting, whether they fit
+        untrained = untrained_extrapolator(experiment.cae, DATASETS[experiment.dataset].shape)
+        begin_as(untrained, experiment.cae.extrapolator_weights)
 
 
 def train_pssr(experiment, folder, classifier, train, validation, cache=None, devices=ONE_DEVICE):
@@ -104,14 +105,7 @@ def train_pssr(experiment, folder, classifier, train, validation, cache=None, de
 def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
     """The untrained E of an experiment, and the CAE that trains it, or on several devices a copy of it."""
     numbers = experiment.cae
-    extrapolator = cae.create(
-        numbers.extrapolator,
-        input_shape,
-        numbers.extrapolator_channels,
-        numbers.extrapolator_bottleneck,
-        numbers.dropout,
-        numbers.extrapolator_start,
-    )
+    extrapolator = untrained_extrapolator(numbers, input_shape)
     if numbers.extrapolator_weights:
         begin_as(extrapolator, numbers.extrapolator_weights)
     discriminator = cae.discriminator(input_shape)
@@ -127,6 +121,19 @@ def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
             saturating=numbers.saturating,
             pixel_reduction=numbers.pixel_reduction,
         )
+
+
+def untrained_extrapolator(numbers, input_shape, contrast=0.0):
+    """The untrained E of `settings.CAESettings` or `settings.HardenedSettings`, (B, H, W, C) -> the same."""
+    return cae.create(
+        numbers.extrapolator,
+        input_shape,
+        numbers.extrapolator_channels,
+        numbers.extrapolator_bottleneck,
+        numbers.dropout,
+        numbers.extrapolator_start,
+        contrast,
+    )
 
 
 def begin_as(extrapolator, name):
