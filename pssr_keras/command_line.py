@@ -1,12 +1,16 @@
 """What commands and scripts share: how they end, and what they print."""
 
+import errno
 import os
 import pathlib
 import signal
 import sys
 import traceback
 
+from .files import unwritable
 from .inputs import InputError
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}  # the user's to mend
 
 
 def run(function, *arguments):
@@ -22,6 +26,11 @@ def run(function, *arguments):
         if os.environ.get("PSSR_TRACEBACK"):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"error: {unwritable(error.filename or 'a file', error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on from here", file=sys.stderr)

@@ -4,10 +4,16 @@ import hashlib
 import json
 import os
 import pathlib
+import zipfile
+import zlib
 
 import keras
+import numpy as np
 
 from .inputs import InputError
+
+# What numpy raises for an archive that is not there, none, or damaged.
+BAD_ARCHIVE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def read_json(path):
@@ -23,12 +29,25 @@ def write_atomically(path, write):
     """Call write(temporary path), then move the result into place: a file is whole or not there.
 
     The temporary name keeps the suffix, by which Keras and numpy choose a format.
+
+    Raises:
+        InputError: if it cannot be written, as where a disk is full.
     """
     path = pathlib.Path(path)
     stem, dot, suffix = path.name.partition(".")
     partial = path.with_name(f"{stem}.partial{dot}{suffix}")
-    write(partial)
-    os.replace(partial, path)
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(unwritable(path, error)) from error
+
+
+def unwritable(path, error):
+    """What an error on writing a file means, and what to do."""
+    reason = os.strerror(error.errno) if error.errno else error
+    return f"{path} cannot be written ({reason}): make room, or name another place"
 
 
 def write_json(path, content):
@@ -47,6 +66,20 @@ def load_model(path):
         raise InputError(
             f"{path} is not a whole Keras model that this package can read ({reason})"
         ) from error
+
+
+def load_arrays(path, *names):
+    """Arrays of an `.npz` file, by their names.
+
+    Raises:
+        InputError: if it cannot be read, is damaged, or lacks one of them.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [arrays[name] for name in names]
+    except BAD_ARCHIVE as error:
+        wanted = " and ".join(f"`{name}`" for name in names)
+        raise InputError(f"{path} is no whole .npz file with {wanted} ({error})") from error
 
 
 def file_hash(path):

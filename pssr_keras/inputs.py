@@ -21,7 +21,8 @@ def parse_eps(text):
     except (ValueError, ZeroDivisionError, TypeError):
         raise InputError(f"eps is {text!r}, expected a number such as 0.3 or 8/255") from None
     if not 0 <= eps <= 1:
-        raise InputError(f"eps is {text!r}, expected a number from 0 to 1, the range of a pixel")
+        levels = f": {eps:g} of 255 levels are {eps:g}/255" if 1 < eps <= 255 else ""
+        raise InputError(f"eps is {text!r}, expected a number from 0 to 1, the range of a pixel{levels}")
     return eps
 
 
@@ -83,18 +84,25 @@ def check_labels(y, count, classes=None):
 def check_logits(logits):
     """Refuse probabilities and NaN where logits (B, K) are expected.
 
-    The gradient of a softmax vanishes where the model is confident, so an attack on probabilities
-    fails silently and the model looks robust.
+    The gradient of a softmax or a sigmoid vanishes where the model is confident, so an attack on
+    probabilities fails silently and the model looks robust.
 
     Raises:
-        InputError: if the rows are probabilities (in [0, 1], with sum 1), or are not finite.
+        InputError: if the rows are not finite, or are probabilities: in [0, 1], with sum 1 or with so many
+            numbers, and some near 1, that only a sigmoid explains it.
     """
     logits = np.asarray(logits)
     if not np.isfinite(logits).all():
         raise InputError("the model returns NaN or infinite logits: its accuracy means nothing")
     sums_to_one = np.allclose(logits.sum(axis=-1), 1.0, atol=1e-4)
-    if logits.size and logits.min() >= 0 and logits.max() <= 1 + 1e-5 and sums_to_one:
-        raise InputError("the model returns probabilities, expected logits: remove its final softmax")
+    if logits.size and logits.min() >= 0 and logits.max() <= 1 + 1e-5:
+        if sums_to_one:
+            raise InputError("the model returns probabilities, expected logits: remove its final softmax")
+        if logits.size >= 100 and logits.max() > 0.5:
+            raise InputError(
+                f"the model returns numbers from {logits.min():.2g} to {logits.max():.2g}, expected logits: "
+                "remove its final sigmoid"
+            )
     return logits
 
 
@@ -137,5 +145,6 @@ def parse_fields(cls, name, text, as_text=()):
             else:
                 fields[field] = value if field in as_text else float(fractions.Fraction(value))
         except (KeyError, ValueError, ZeroDivisionError):
-            raise InputError(f"{field} of {name} is {value!r}, which does not fit") from None
+            expected = {bool: "true or false", int: "an integer"}.get(type(default), "a number")
+            raise InputError(f"{field} of {name} is {value!r}, expected {expected}") from None
     return fields

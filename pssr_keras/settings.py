@@ -7,6 +7,8 @@ schedule takes proportionally less time.
 """
 
 import dataclasses
+import difflib
+import fractions
 import re
 import types
 import typing
@@ -312,14 +314,14 @@ def _types(cls, prefix=""):
 
 
 TYPES = _types(Experiment)
-SET_BY_OPTION = (
-    "dataset",
-    "preset",
-    "seed",
-    "data.source",
-    "data.exclude_bundled",
-    "classifier.architecture",
-)
+SET_BY_OPTION = {
+    "dataset": "--dataset",
+    "preset": "--preset",
+    "seed": "--seed",
+    "data.source": "--source",
+    "data.exclude_bundled": "--exclude-bundled",
+    "classifier.architecture": "--classifier, a file of your own",
+}
 
 # What a number was called while all of them stood in one list.
 FORMER_NAMES = {
@@ -366,7 +368,15 @@ def full_name(name, typed=None):
         return found[0]
     if found:
         raise InputError(f"the setting {typed!r} is ambiguous, expected one of {', '.join(found)}")
-    raise InputError(f"unknown setting {typed!r}, expected NAME=VALUE with one of {', '.join(sorted(TYPES))}")
+    near = {full: max(likeness(name, full), likeness(name, full.rpartition(".")[2])) for full in TYPES}
+    nearest = sorted((full for full in near if near[full] > 0.6), key=lambda full: (-near[full], full))[:5]
+    expected = f"one such as {', '.join(nearest)}" if nearest else f"one of {', '.join(sorted(TYPES))}"
+    raise InputError(f"unknown setting {typed!r}, expected NAME=VALUE with {expected}")
+
+
+def likeness(first, second):
+    """How alike two names are, from 0 to 1."""
+    return difflib.SequenceMatcher(None, first, second).ratio()
 
 
 def parse_value(name, text):
@@ -383,9 +393,10 @@ def parse_value(name, text):
             return {"true": True, "false": False}[text.lower()]
         if typing.get_origin(kind) is tuple:
             return tuple(re.split(r",(?![^:,]*=)", text))  # not where a field of an attack begins
-        return kind(text)
-    except (KeyError, ValueError):
-        raise InputError(f"{name} is {text!r}, expected a value of type {kind.__name__}") from None
+        return float(fractions.Fraction(text)) if kind is float else kind(text)
+    except (KeyError, ValueError, ZeroDivisionError):
+        expected = {bool: "true or false", int: "an integer", float: "a number such as 0.3 or 8/255"}
+        raise InputError(f"{name} is {text!r}, expected {expected[kind]}") from None
 
 
 def parse_changes(texts):
@@ -403,7 +414,7 @@ def parse_changes(texts):
             raise InputError(f"unknown setting {text!r}, expected NAME=VALUE")
         name = full_name(name, text)
         if name in SET_BY_OPTION:
-            raise InputError(f"the setting {text!r} has an option of its own, see --help")
+            raise InputError(f"{name} is not changed by --set {text}: use the option {SET_BY_OPTION[name]}")
         changes[name] = parse_value(name, value)
     return changes
 

@@ -218,7 +218,7 @@ def test_the_folder_of_another_data_set_is_refused(offline, copy):
     with pytest.raises(InputError, match=r"mnist is the folder of one data set.*--data-dir"):
         data.load("cifar10", "train", data_dir=copy / "mnist")
     (copy / "mnist").rename(copy / "cifar10")
-    with pytest.raises(InputError, match="holds mnist, expected cifar10: delete"):
+    with pytest.raises(InputError, match="holds mnist, expected cifar10: move it to where it belongs"):
         data.load("cifar10", "train", data_dir=copy)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import importlib
 import importlib.util
 import json
@@ -19,6 +20,7 @@ from pssr_keras import (
     cae,
     checks,
     classifiers,
+    command_line,
     config,
     data,
     evaluation,
@@ -76,6 +78,10 @@ TRAIN_MISTAKES = [
     ),
     (["--dataset", "mnist", "--source", "bundled", "--set", "attack_labels=none"], "labels are 'none'"),
     (["--dataset", "mnist", "--source", "bundled", "--set", "speed=9"], "unknown setting 'speed=9'"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "cae.epoch=9"], "with one such as cae.epochs"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "cae.epochs=9.5"], "'9.5', expected an integer"),
+    (["--dataset", "mnist", "--source", "bundled", "--set", "attack.eps=8"], "8 of 255 levels are 8/255"),
+    (["--dataset", "mnist", "--set", "classifier.architecture=resnet18"], "use the option --classifier"),
 ]
 
 
@@ -138,9 +144,12 @@ EVALUATE_MISTAKES = [
     (["--batch-size", "0"], "batch size is 0"),
     (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of cifar10, mnist"),
     (["--run", "nowhere"], "nowhere holds no trained PSSR"),
-    (["--images", "none.npz"], "none.npz is no .npz file"),
+    (["--run", "nowhere", "--pretrained", "mnist"], "--run and --pretrained name two defenses"),
+    (["--images", "none.npz"], "none.npz is no whole .npz file"),
     (["--attacks", "pgd:stps=3"], "pgd has no field 'stps', expected one of eps"),
-    (["--attacks", "pgd:steps=many"], "steps of pgd is 'many'"),
+    (["--attacks", "pgd:steps=many"], "steps of pgd is 'many', expected an integer"),
+    (["--attacks", "pgd:best=yes"], "best of pgd is 'yes', expected true or false"),
+    (["--attacks", "pgd:step_size=0"], "step_size is 0.0, expected a number > 0"),
     (["--attacks", "pgd:restarts=0"], "restarts"),
     (["--attacks", "autoattack:mode=quick"], "mode is 'quick', expected one of fast, strict"),
     (["--attacks", "cw:eps=-1"], "eps is -1.0, expected a finite L2 distance"),
@@ -152,6 +161,7 @@ EVALUATE_MISTAKES = [
     (["--threat-model", "adaptive", "--draws", "0"], "draws is 0, expected at least 1"),
     (["--threat-model", "adaptive", "--transfer-from", "no.keras"], "no.keras cannot be read"),
     (["--threat-model", "adaptive", "--transfer-from", "cifar10"], "expected (28, 28, 1)"),
+    (["--threat-model", "adaptive", "--transfer-from", str(SCRIPTS)], "scripts is no run folder"),
     (["--threat-model", "transfer"], "--threat-model transfer and --substitute belong together"),
     (["--substitute", "mine.keras"], "--threat-model transfer and --substitute belong together"),
     (["--threat-model", "transfer", "--substitute", "no.keras"], "no.keras cannot be read"),
@@ -185,6 +195,83 @@ def test_evaluate_refuses_bad_images(message, refused, tmp_path):
     x, y = BAD_IMAGES[message](*good_images())
     np.savez(tmp_path / "own.npz", images=x, labels=y)
     assert message in refused("evaluate", "--images", tmp_path / "own.npz")
+
+
+DAMAGES = {
+    "empty": lambda whole: b"",
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "changed": lambda whole: whole[:9000] + bytes(byte ^ 255 for byte in whole[9000:9100]) + whole[9100:],
+    "another": lambda whole: b"PK\x03\x04 something else",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_evaluate_refuses_a_damaged_archive_of_images(damage, refused, tmp_path):
+    x, y = good_images()
+    np.savez(tmp_path / "own.npz", images=x, labels=y)
+    (tmp_path / "own.npz").write_bytes(DAMAGES[damage]((tmp_path / "own.npz").read_bytes()))
+    assert "own.npz is no whole .npz file with `images` and `labels`" in refused(
+        "evaluate", "--images", tmp_path / "own.npz"
+    )
+
+
+def test_evaluate_refuses_an_array_that_is_no_archive(refused, tmp_path):
+    np.save(tmp_path / "own.npy", good_images()[0])
+    assert "own.npy is no whole .npz file" in refused("evaluate", "--images", tmp_path / "own.npy")
+
+
+def test_evaluate_names_the_file_that_has_too_few_images(refused, tmp_path):
+    x, y = good_images()
+    np.savez(tmp_path / "own.npz", images=x, labels=y)
+    error = refused("evaluate", "--images", tmp_path / "own.npz", "--n", "21")
+    assert f"n is 21, expected 1 to 20, the images of {tmp_path / 'own.npz'}" in error
+
+
+@pytest.mark.parametrize("option", ["--substitute", "--transfer-from"])
+def test_evaluate_refuses_a_model_of_other_classes(option, refused, tmp_path):
+    classifiers.create("multilayer_perceptron", (28, 28, 1), 7).save(tmp_path / "other.keras")
+    threat_model = "transfer" if option == "--substitute" else "adaptive"
+    arguments = ("--source", "bundled", "--threat-model", threat_model, option, tmp_path / "other.keras")
+    message = "other.keras takes images (28, 28, 1) and returns (7,), expected (28, 28, 1) and (10,)"
+    assert message in refused("evaluate", *arguments)
+
+
+def test_a_transfer_tells_how_good_its_substitute_is(tmp_path, capsys):
+    keras.utils.set_random_seed(0)
+    classifiers.lenet5().save(tmp_path / "untrained.keras")
+    arguments = ["--source", "bundled", "--n", 20, "--attacks", "fgsm", "--out", tmp_path / "record.json"]
+    arguments += ["--threat-model", "transfer", "--substitute", tmp_path / "untrained.keras"]
+    assert script("evaluate").main(list(map(str, arguments))) == 0
+    cells = json.loads((tmp_path / "record.json").read_text())["cells"]
+    assert list(cells) == ["substitute", "undefended", "+PS", "+CAE", "PSSR"]
+    assert cells["substitute"]["benign"]["accuracy"] < 0.5 < cells["undefended"]["benign"]["accuracy"]
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_is_one_line(refused, tmp_path, monkeypatch):
+    def write_text(path, text):
+        raise FULL
+
+    monkeypatch.setattr(pathlib.Path, "write_text", write_text)
+    arguments = ("--source", "bundled", "--n", 5, "--attacks", "fgsm", "--out", tmp_path / "record.json")
+    error = refused("evaluate", *arguments)
+    assert "record.json cannot be written (No space left on device): make room" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_errors_of_the_disk_are_a_user_s_to_mend(capsys):
+    def broken():
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    def full():
+        raise FULL
+
+    assert command_line.run(full) == 2
+    assert "a file cannot be written (No space left on device)" in capsys.readouterr().err
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        command_line.run(broken)
 
 
 def test_evaluate_refuses_an_output_it_could_not_write(refused, tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -161,6 +162,16 @@ def test_a_folder_of_another_configuration_is_refused_and_kept(finished):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+def test_a_folder_in_which_nothing_was_begun_takes_another_configuration(tmp_path):
+    with pytest.raises(InputError, match=r"data.train_limit is 9,999, expected 1 to 3,968"):
+        training.run(tiny(train_limit=9999), tmp_path / "run")
+    training.prepare_folder(tmp_path / "run", tiny())
+    assert training.readable(tmp_path / "run" / "config.json")["data.train_limit"] == 128
+    (tmp_path / "run" / "classifier.keras").write_text("begun")
+    with pytest.raises(InputError, match="another configuration"):
+        training.prepare_folder(tmp_path / "run", tiny(seed=7))
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="is a file, expected a folder"):
@@ -225,24 +236,66 @@ def test_crafted_images_of_another_number_are_named(finished, tmp_path):
         training.run(tiny(), folder)
 
 
-def own_classifier(outputs, shape=(28, 28, 1), softmax=False):
+def own_classifier(outputs, shape=(28, 28, 1), activation=None):
+    keras.utils.set_random_seed(0)
     inputs = keras.Input(shape)
     x = keras.layers.Flatten()(inputs)
-    return keras.Model(inputs, keras.layers.Dense(outputs, activation="softmax" if softmax else None)(x))
+    return keras.Model(inputs, keras.layers.Dense(outputs, activation=activation)(x))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"outputs": 10, "softmax": True}, "returns probabilities, expected logits"),
-        ({"outputs": 7}, r"returns \(7,\), expected \(10,\) logits"),
-        ({"outputs": 10, "shape": (1, 28, 28)}, r"takes images \(1, 28, 28\), expected \(28, 28, 1\)"),
+        ({"outputs": 10, "activation": "softmax"}, "own.keras does not fit: .*remove its final softmax"),
+        ({"outputs": 10, "activation": "sigmoid"}, "own.keras does not fit: .*remove its final sigmoid"),
+        ({"outputs": 7}, r"own.keras returns \(7,\), expected \(10,\): a logit for each class of mnist"),
+        (
+            {"outputs": 10, "shape": (1, 28, 28)},
+            r"takes images \(1, 28, 28\), expected \(28, 28, 1\) of mnist: its channels are first",
+        ),
     ],
 )
-def test_a_classifier_that_does_not_fit_is_refused(arguments, message, tmp_path):
+def test_a_classifier_that_does_not_fit_is_refused_before_anything_is_made(arguments, message, tmp_path):
     own_classifier(**arguments).save(tmp_path / "own.keras")
     with pytest.raises(InputError, match=message):
         training.run(tiny(), tmp_path / "run", classifier_file=tmp_path / "own.keras")
+    assert not (tmp_path / "run").exists()
+
+
+STATISTICS = {"mean": (0.4,), "variance": (0.05,)}
+
+
+@pytest.mark.parametrize(
+    ("expects", "message"),
+    [
+        (keras.layers.Rescaling(1 / 255), r"where pixels are from 0 to 255: .*layers.Rescaling\(255\)"),
+        (keras.layers.Rescaling(0.5, offset=0.5), r"from -1 to 1: .*layers.Rescaling\(2, offset=-1\)"),
+        (keras.layers.Rescaling(0.05**0.5, offset=0.4), r"are standardised: .*Normalization\(mean=\(0.4,\)"),
+    ],
+)
+def test_a_classifier_of_other_pixels_is_refused(expects, message, bands):
+    images, classifier = bands
+    assert training.check_pixels(classifier, images, STATISTICS) == "100.00% of 100 images"
+    other = keras.Sequential([keras.Input(images.x.shape[1:]), expects, classifier])
+    with pytest.raises(InputError, match=message):
+        training.check_pixels(other, images, STATISTICS)
+
+
+@pytest.fixture
+def bands():
+    """Images with a band of 0.7 at the height of their class, a brighter one below, and who looks for 0.7."""
+    y = np.arange(100) % 4
+    x = np.random.default_rng(0).uniform(0.1, 0.3, (100, 4, 4, 1)).astype(np.float32)
+    x[np.arange(100), y], x[np.arange(100), (y + 1) % 4] = 0.7, 0.95
+    inputs = keras.Input((4, 4, 1))
+    classifier = keras.Model(inputs, -50 * keras.ops.abs(keras.ops.mean(inputs, axis=(2, 3)) - 0.7))
+    return data.Images(x, y, 4, "bands", np.arange(100)), classifier
+
+
+def test_a_classifier_that_knows_nothing_is_taken_with_a_warning(bands):
+    images, classifier = bands
+    drawn = dataclasses.replace(images, y=np.random.default_rng(1).integers(4, size=100))
+    assert "% of 100 images, no better than chance" in training.check_pixels(classifier, drawn, None)
 
 
 def test_a_classifier_that_fits_is_protected_unchanged(tmp_path):

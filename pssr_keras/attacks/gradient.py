@@ -67,7 +67,7 @@ class IterativeAttack(Attack):
         step_size: length of one step in pixel units; None takes `relative_step_size` * eps.
 
     Raises:
-        InputError: if steps < 1, or if the step size is negative.
+        InputError: if steps < 1, or if the step size is not positive.
     """
 
     steps: int = 10
@@ -83,8 +83,8 @@ class IterativeAttack(Attack):
         if self.step_size is None:
             object.__setattr__(self, "step_size", self.relative_step_size * self.eps)
         object.__setattr__(self, "step_size", float(self.step_size))
-        if not self.step_size >= 0:
-            raise InputError(f"step_size is {self.step_size}, expected a number >= 0")
+        if not (0 < self.step_size < np.inf or self.step_size == self.eps == 0):
+            raise InputError(f"step_size is {self.step_size}, expected a number > 0: no step is no attack")
 
     def ascend(self, logits, start, x, y):
         """`steps` projected sign steps from the projection of `start`: the last iterate."""

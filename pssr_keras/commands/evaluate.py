@@ -42,6 +42,8 @@ def evaluate(arguments):
     shard = shards.parse(arguments.shard) if arguments.shard else None
     if shard and not arguments.out:
         raise inputs.InputError("--shard needs --out, a file for scripts/merge.py")
+    if arguments.run and arguments.pretrained:
+        raise inputs.InputError("--run and --pretrained name two defenses: give one")
     if arguments.run:
         folder = pathlib.Path(arguments.run)
         if not (folder / "config.json").is_file():
@@ -56,10 +58,11 @@ def evaluate(arguments):
         pssr = files.load_model(finished)
         weights = str(folder)
     else:
-        configuration = pretrained.model_card(arguments.pretrained)["configuration"]
+        name = arguments.pretrained or "mnist"
+        configuration = pretrained.model_card(name)["configuration"]
         settings = config.read(configuration)
-        pssr = pretrained.load_pretrained(arguments.pretrained)
-        weights = f"shipped {arguments.pretrained}"
+        pssr = pretrained.load_pretrained(name)
+        weights = f"shipped {name}"
 
     inputs.check_seed(arguments.seed)
     row = training.row_of(pssr)
@@ -88,14 +91,17 @@ def evaluate(arguments):
             raise inputs.InputError(
                 f"{weights} was trained on the bundled images too: evaluate it with --source tfds"
             )
-    images = training.first(images, arguments.n, "test")
+    images = training.first(images, arguments.n, arguments.images or "test")
 
     if shard and (advice := shards.advice(shard, len(images), arguments.batch_size)):
         print(advice)
+    judged = {row: pssr} if is_adaptive else training.stages(pssr)
+    if arguments.substitute:  # whether it is any good tells what an attack that fails is worth
+        judged = crafted_on | judged
     evaluated = functools.partial(shards.evaluate, shard) if shard else evaluation.evaluate
     record = evaluated(
         crafted_on if is_adaptive else next(iter(crafted_on.values())),
-        {row: pssr} if is_adaptive else training.stages(pssr),
+        judged,
         images,
         suite,
         queried={row: pssr} if is_adaptive else None,
@@ -151,10 +157,7 @@ def transferred(arguments, pssr, eps):
     found = []
     for name in arguments.transfer_from or ():
         model = other_model(name)
-        if tuple(model.input_shape[1:]) != tuple(pssr.input_shape[1:]):
-            raise inputs.InputError(
-                f"{name} takes images {model.input_shape[1:]}, expected {pssr.input_shape[1:]}"
-            )
+        check_alike(name, model, pssr)
         if isinstance(model, PSSR):
             model = adaptive.surrogate(model, "frozen_mask")
         found += [(f"from {name}", model, attacks.parse(a, eps)) for a in config.TRANSFER_ATTACKS]
@@ -168,6 +171,8 @@ def other_model(name):
     path = pathlib.Path(name)
     if not path.is_dir():
         return files.load_model(path)
+    if not (path / "config.json").is_file():
+        raise inputs.InputError(f"{path} is no run folder, expected one, shipped weights or a .keras file")
     defense = path / f"{training.readable(path / 'config.json')['defense']}.keras"
     return files.load_model(defense if defense.is_file() else path / "classifier.keras")
 
@@ -201,27 +206,36 @@ def attacked_models(arguments, pssr):
     if arguments.threat_model == "transfer":
         path = pathlib.Path(arguments.substitute)
         substitute = files.load_model(path / "classifier.keras" if path.is_dir() else path)
-        if (
-            substitute.input_shape != pssr.input_shape
-            or substitute.output_shape[-1:] != (pssr.classifier.output_shape[-1:])
-        ):
-            raise inputs.InputError(
-                f"{path} takes {substitute.input_shape} and returns {substitute.output_shape}, expected a "
-                f"classifier like that of the PSSR: {pssr.input_shape} and {pssr.classifier.output_shape}"
-            )
+        check_alike(path, substitute, pssr)
         if evaluation.weights_hash(substitute) == evaluation.weights_hash(pssr.classifier):
             raise inputs.InputError(f"{path} is the PSSR's own classifier, expected another one")
         return {"substitute": substitute}
     return {"classifier": pssr.classifier}
 
 
+def check_alike(name, model, pssr):
+    """Refuse a model that takes other images than a defense, or knows other classes.
+
+    Of a defense, those of its classifier count.
+    """
+    classifier, wanted = getattr(model, "classifier", model), pssr.classifier
+    found, expected = (
+        (
+            tuple(getattr(one, "input_shape", None) or ())[1:],
+            tuple(getattr(one, "output_shape", None) or ())[1:],
+        )
+        for one in (classifier, wanted)
+    )
+    if found != expected:
+        raise inputs.InputError(
+            f"{name} takes images {found[0]} and returns {found[1]}, expected {expected[0]} and "
+            f"{expected[1]}, as the classifier of the defense"
+        )
+
+
 def own_images(file, pssr):
     """Labelled images of an .npz file, checked against what the model takes."""
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            x, y = arrays["images"], arrays["labels"]
-    except (OSError, ValueError, KeyError) as error:
-        raise inputs.InputError(f"{file} is no .npz file with `images` and `labels` ({error})") from error
+    x, y = files.load_arrays(file, "images", "labels")
     classes = pssr.classifier.output_shape[-1]
     x = inputs.check_images(x, pssr.input_shape[1:])
     y = inputs.check_labels(y, len(x), classes)
@@ -234,7 +248,7 @@ def main(argv=None):
     )
     add = parser.add_argument
     add("--run", metavar="DIR", help="a run folder of pssr-train, instead of the shipped weights")
-    add("--pretrained", default="mnist", metavar="NAME", help="shipped weights; mnist by default")
+    add("--pretrained", metavar="NAME", help="shipped weights; mnist by default")
     add(
         "--attacks",
         nargs="+",

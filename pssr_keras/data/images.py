@@ -46,10 +46,11 @@ def split_validation(images, size, seed):
     return images.take(np.sort(order[size:])), images.take(np.sort(order[:size]))
 
 
-def first(images, count, split):
-    """The first `count` images, or all if it is None."""
+def first(images, count, split, name="n"):
+    """The first `count` images, or all if it is None; `split` and `name` of the number are for errors."""
     if count is not None and not 1 <= count <= len(images):
-        raise InputError(f"n is {count:,}, expected 1 to {len(images):,}, the images of the {split} split")
+        place = f"the {split} split" if split in ("train", "test") else split
+        raise InputError(f"{name} is {count:,}, expected 1 to {len(images):,}, the images of {place}")
     return images if count is None else images.take(slice(0, count))
 
 

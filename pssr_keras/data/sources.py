@@ -72,7 +72,10 @@ def prepared(entry, folder):
         raise InputError(f"{version} is a half-prepared {name}: {advice}")
     builder = _builder(version)
     if builder.info.name != name:
-        raise InputError(f"{version} holds {builder.info.name}, expected {name}: {advice}")
+        raise InputError(
+            f"{version} holds {builder.info.name}, expected {name}: move it to where it belongs, or name "
+            "another folder with --data-dir"
+        )
     for split in ("train", "test"):
         expected = entry.count(split)
         found = builder.info.splits[split].num_examples if split in builder.info.splits else 0

@@ -10,11 +10,10 @@ import os
 import pathlib
 import tempfile
 import warnings
-import zipfile
-import zlib
 
 import numpy as np
 
+from ..files import BAD_ARCHIVE, unwritable
 from ..inputs import InputError
 
 
@@ -59,12 +58,18 @@ def remember(folder, ingredients, make):
                 array = stored["array"]
                 if str(stored["sha256"]) == hashlib.sha256(array.tobytes()).hexdigest():
                     return array
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except BAD_ARCHIVE:
             pass
         warnings.warn(f"{path} is damaged and is made anew", stacklevel=2)
     array = np.ascontiguousarray(make())
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        np.savez_compressed(file, array=array, sha256=hashlib.sha256(array.tobytes()).hexdigest())
-    os.replace(partial, path)  # all or nothing, also when interrupted
+    digest, partial = hashlib.sha256(array.tobytes()).hexdigest(), None
+    try:
+        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, array=array, sha256=digest)
+        os.replace(partial, path)  # all or nothing, also when interrupted
+    except OSError as error:
+        if partial is not None:
+            pathlib.Path(partial).unlink(missing_ok=True)
+        raise InputError(unwritable(path, error)) from error
     return array

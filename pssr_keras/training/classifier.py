@@ -9,7 +9,7 @@ import tensorflow as tf
 from .. import baselines, classifiers, evaluation, settings
 from ..data import DATASETS, augmentation
 from ..files import load_model, write_atomically, write_json
-from ..inputs import InputError, check_logits
+from .brought_along import check_pixels, classifier_of
 from .devices import ONE_DEVICE
 from .fitting import classifier_optimizer, epochs_of_batches, fit
 from .folder import remove_intermediate
@@ -41,9 +41,15 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
     if devices.of_chief(finished.is_file()):
         return load_model(finished)
     if classifier_file is not None:
-        classifier = load_model(classifier_file)
-        check_classifier(classifier, validation)
-        devices.write(finished, lambda: write_atomically(finished, classifier.save))
+        entry = DATASETS[experiment.dataset]
+        classifier = classifier_of(classifier_file, entry)
+        accuracy = check_pixels(classifier, validation, entry.statistics)
+
+        def keep():
+            print(f"\nvalidation accuracy of {classifier_file}: {accuracy}")
+            write_atomically(finished, classifier.save)
+
+        devices.write(finished, keep)
         return classifier
 
     objective, seed = baselines.parse(experiment.classifier.objective), experiment.seed
@@ -135,17 +141,3 @@ def column_of(log, name):
     """A column of a log, a number for each epoch."""
     with log.open(newline="") as file:
         return [float(row[name]) for row in csv.DictReader(file)]
-
-
-def check_classifier(classifier, images):
-    """Refuse a classifier whose inputs or outputs do not fit the images.
-
-    Raises:
-        InputError: for another input shape, number of classes, or probabilities.
-    """
-    shape, outputs = tuple(classifier.input_shape), tuple(classifier.output_shape)
-    if shape[1:] != images.x.shape[1:]:
-        raise InputError(f"the classifier takes images {shape[1:]}, expected {images.x.shape[1:]}")
-    if outputs[1:] != (images.classes,):
-        raise InputError(f"the classifier returns {outputs[1:]}, expected ({images.classes},) logits")
-    check_logits(classifier.predict(images.x[:100], verbose=0))

@@ -25,7 +25,8 @@ def prepare_folder(folder, experiment, classifier_file=None, overwrite=False):
             raise InputError(f"{folder} is not empty and holds no run: choose another --out")
         if settings.is_file() and overwrite:
             remove_run(folder)
-        if not settings.is_file():
+        # What was refused before its first stage, a wrong number or classifier, leaves nothing to protect.
+        if not settings.is_file() or [*folder.iterdir()] == [settings]:
             write_json(settings, wanted)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error

@@ -22,6 +22,7 @@ from ..attacks import adaptive
 from ..defense import PSSR
 from ..files import read_json, write_json
 from . import classifier as classifier_stage
+from .brought_along import classifier_of
 from .classifier import train_classifier
 from .defenses import DEFENSES, check_defense, train_defense
 from .devices import ONE_DEVICE
@@ -48,6 +49,8 @@ def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False
             file; if the classifier does not fit; if there are fewer images than asked for.
     """
     check_names(experiment)
+    if classifier_file is not None:
+        classifier_of(classifier_file, data.DATASETS[experiment.dataset])  # before anything is made
     folder = pathlib.Path(folder)
 
     def prepare():
@@ -92,9 +95,9 @@ def load_splits(experiment, data_dir=None):
     test = data.load(experiment.dataset, "test", **options)
     train, validation = data.split_validation(train, numbers.validation_size, experiment.seed)
     return (
-        data.first(train, numbers.train_limit, "train"),
+        data.first(train, numbers.train_limit, "train", "data.train_limit"),
         validation,
-        data.first(test, numbers.test_limit, "test"),
+        data.first(test, numbers.test_limit, "test", "data.test_limit"),
     )
 
 
