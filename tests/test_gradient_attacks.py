@@ -160,7 +160,7 @@ def test_attacks_are_parsed_with_their_fields():
     [
         ("pdg", "unknown attack 'pdg'"),
         ("pgd:stops=3", "pgd has no field 'stops', expected one of eps"),
-        ("pgd:steps=three", "steps of pgd is 'three', which does not fit"),
+        ("pgd:steps=three", "steps of pgd is 'three', expected an integer"),
         ("pgd:best=perhaps", "best of pgd is 'perhaps'"),
         ("pgd:steps", "steps of pgd is ''"),
         ("cw:eps=far", "eps is 'far'"),
