@@ -27,12 +27,12 @@ def headline(cards):
         own = {"parts": [card["adaptive"]]} if "adaptive" in card else None  # of weights that claim to stand
         table_3 = json.loads(record.read_text()) if record.is_file() else None
         found = model_cards.measured_worst_case(card, own or table_3)
-        worst = "not measured" if found is None else f"**{percent(found[1])}**, n = {found[0]['n']:,}"
+        worst = "not measured" if found is None else f"**{brief(found[1])}**, n = {found[0]['n']:,}"
         bpda = reproduction.published(dataset)["table 3"]["PSSR"]["BPDA"]
         for row, cells in card["cells"].items():
             if row.startswith("+") or (row == "undefended" and name != dataset):
                 continue  # a stage, or a classifier that stands there already
-            numbers = " | ".join(percent(cells[column]) for column in ("benign", "pgd"))
+            numbers = " | ".join(brief(cells[column]) for column in ("benign", "pgd"))
             last = "" if row == "undefended" else worst
             lines.append(f"| {data.DATASETS[dataset]}, {row_name(name, dataset, row)} | {numbers} | {last} |")
             if name == dataset and row == "PSSR":
@@ -40,16 +40,20 @@ def headline(cards):
                 published = dict(zip(table["columns"], table["table 1"][row], strict=True))
                 numbers = " | ".join(f"{published[column]:.2f}" for column in ("benign", "pgd"))
                 lines.append(f"| {data.DATASETS[dataset]}, PSSR, paper | {numbers} | {bpda:.2f} (BPDA) |")
-    budgets = [
-        f"{name} n = {card['n']:,}, eps {pixels(card['attacks']['pgd']['eps'])}"
-        for name, card in cards.items()
-    ]
+    measured = {}
+    for name, card in cards.items():
+        measured.setdefault((card["n"], pixels(card["attacks"]["pgd"]["eps"])), []).append(name)
+    budgets = [f"{', '.join(names)}: n = {n:,}, eps {eps}" for (n, eps), names in measured.items()]
     lines += [
         "",
-        f"Shipped weights, {'; '.join(budgets)} (Linf); n of a worst case is its own. Wilson 95% intervals "
-        "in brackets.",
+        f"Shipped weights, Wilson 95% intervals. {'; '.join(budgets)} (Linf); n of a worst case is its own.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def brief(cell):
+    """An accuracy in % with its interval, in two words."""
+    return percent(cell).replace(" to ", "-")
 
 
 def row_name(name, dataset, row):
