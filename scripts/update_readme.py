@@ -108,7 +108,8 @@ def stronger(table_1, table_2, table_3, paper):
         f"| oblivious | CW, no L2 budget | {percent(cells['cw'], 1)} | {published['cw']:.2f} |",
         f"| oblivious | CW, L2 at most {BUDGET:g} | {percent(cells[reproduction.CW_WITHIN], 1)} | |",
     ]
-    (part,) = table_3["parts"]  # its number of images is that of the rows that name none
+    # Its number of images is that of the rows that name none.
+    part = next(part for part in table_3["parts"] if "PSSR" in part["cells"])
     published = dict(zip(paper["columns"], paper["table 2"]["PSSR"], strict=True))
     for row, substitute in (("PSSR", "another LeNet5"), ("PSSR, other architecture", "a perceptron")):
         cells = reproduction.row_of(table_2, row)

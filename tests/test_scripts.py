@@ -142,7 +142,7 @@ EVALUATE_MISTAKES = [
     (["--n", "1001"], "n is 1,001, expected 1 to 1,000"),
     (["--n", "0"], "n is 0"),
     (["--batch-size", "0"], "batch size is 0"),
-    (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of cifar10, mnist"),
+    (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of cifar10, cifar100, mnist"),
     (["--run", "nowhere"], "nowhere holds no trained PSSR"),
     (["--run", "nowhere", "--pretrained", "mnist"], "--run and --pretrained name two defenses"),
     (["--images", "none.npz"], "none.npz is no whole .npz file"),
@@ -247,6 +247,19 @@ def test_a_transfer_tells_how_good_its_substitute_is(tmp_path, capsys):
     assert cells["substitute"]["benign"]["accuracy"] < 0.5 < cells["undefended"]["benign"]["accuracy"]
 
 
+def test_a_purifier_is_judged_before_another_classifier(tmp_path, refused):
+    keras.utils.set_random_seed(0)
+    classifiers.lenet5().save(tmp_path / "classifier.keras")
+    arguments = ["--source", "bundled", "--n", 20, "--attacks", "fgsm", "--out", tmp_path / "record.json"]
+    arguments += ["--pretrained", "mnist", "--before", tmp_path]
+    assert script("evaluate").main(list(map(str, arguments))) == 0
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["weights_from"] == f"shipped mnist, before {tmp_path}"
+    assert record["cells"]["undefended"]["benign"]["accuracy"] < 0.5  # an untrained one
+    classifiers.create("multilayer_perceptron", (28, 28, 1), 7).save(tmp_path / "other.keras")
+    assert "returns (7,), expected" in refused("evaluate", "--before", tmp_path / "other.keras")
+
+
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -319,7 +332,7 @@ def test_a_substitute_must_fit_and_be_another_model(refused, tmp_path):
     foreign = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(inputs)))
     pssr = pretrained.load_pretrained("mnist")
     for name, model, message in (
-        ("foreign", foreign, "expected a classifier like that of the PSSR"),
+        ("foreign", foreign, "takes images (8, 8, 1) and returns (10,), expected (28, 28, 1)"),
         ("own", pssr.classifier, "is the PSSR's own classifier"),
     ):
         model.save(tmp_path / f"{name}.keras")

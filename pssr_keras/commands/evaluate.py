@@ -7,6 +7,7 @@
     pssr-evaluate --threat-model transfer --substitute runs/other/classifier.keras
     pssr-evaluate --attacks autoattack --shard 2/8 --out part-2.json
     pssr-evaluate --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
+    pssr-evaluate --pretrained mnist-hardened --before runs/robust --threat-model adaptive
 
 Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default;
 a weak attacker); transfer: whoever knows a substitute of it; adaptive: whoever knows the whole PSSR.
@@ -18,6 +19,8 @@ defense's answers, and --checks looks for signs that the attacks failed.
 
 --shard 2/8 evaluates the second of eight parts of the images, on any machine; with --checks, the first one
 runs the checks. scripts/merge.py makes one record of all parts, see docs/scaling.md.
+
+--before puts the purifier before another classifier, such as one that is robust by itself: does it help?
 
 --images evaluates on your own images: an .npz file of `images` (N, H, W, C), float32 in [0, 1], and
 integer `labels` (N,).
@@ -65,6 +68,9 @@ def evaluate(arguments):
         weights = f"shipped {name}"
 
     inputs.check_seed(arguments.seed)
+    if arguments.before:
+        pssr = moved(pssr, arguments.before)
+        weights = f"{weights}, before {arguments.before}"
     row = training.row_of(pssr)
     eps = settings["attack.eps"] if arguments.eps is None else arguments.eps
     is_adaptive = arguments.threat_model == "adaptive"
@@ -162,6 +168,20 @@ def transferred(arguments, pssr, eps):
             model = adaptive.surrogate(model, "frozen_mask")
         found += [(f"from {name}", model, attacks.parse(a, eps)) for a in config.TRANSFER_ATTACKS]
     return found
+
+
+def moved(defense, file):
+    """The purifier of a defense before another classifier, a .keras file or that of a run folder.
+
+    Raises:
+        InputError: if there is no such file, if the classifier does not fit, or if the defense is no PSSR.
+    """
+    path = pathlib.Path(file)
+    classifier = files.load_model(path / "classifier.keras" if path.is_dir() else path)
+    if not isinstance(defense, PSSR):
+        raise inputs.InputError(f"--before moves the purifier of a PSSR, got {type(defense).__name__}")
+    check_alike(file, classifier, defense)
+    return PSSR(classifier, defense.surgery, defense.extrapolator, defense.guide, name=defense.name)
 
 
 def other_model(name):
@@ -275,6 +295,7 @@ def main(argv=None):
     )
     add("--draws", type=int, help="for adaptive, of a random defense: attack the mean of so many answers")
     add("--substitute", metavar="FILE", help="for transfer: a classifier (.keras), or a run folder")
+    add("--before", metavar="FILE", help="put the purifier before this classifier (.keras), or a run folder's")
     add("--checks", action="store_true", help="look for signs that the attacks failed")
     add("--cache", metavar="DIR", help="keep adversarial images here, and read them from here")
     add("--n", type=int, help="the first n images of the test split; all by default")

@@ -25,8 +25,9 @@ def prepare_folder(folder, experiment, classifier_file=None, overwrite=False):
             raise InputError(f"{folder} is not empty and holds no run: choose another --out")
         if settings.is_file() and overwrite:
             remove_run(folder)
-        # What was refused before its first stage, a wrong number or classifier, leaves nothing to protect.
-        if not settings.is_file() or [*folder.iterdir()] == [settings]:
+        # What was refused before its first stage, a wrong number or classifier, leaves nothing to protect;
+        # a damaged or foreign file is named.
+        if not settings.is_file() or (readable(settings) and [*folder.iterdir()] == [settings]):
             write_json(settings, wanted)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
