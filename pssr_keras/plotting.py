@@ -208,7 +208,12 @@ def images(rows, columns=None, heat=None, title=None):
         bottom -= cell + space[label]
         line = [
             figure.add_axes(
-                [(LABEL + n * cell) / PAGE, (bottom + GAP / 2) / height, (cell - GAP) / PAGE, (cell - GAP) / height]
+                [
+                    (LABEL + n * cell) / PAGE,
+                    (bottom + GAP / 2) / height,
+                    (cell - GAP) / PAGE,
+                    (cell - GAP) / height,
+                ]
             )
             for n in range(count)
         ]

@@ -181,6 +181,19 @@ def test_a_trajectory_ends_where_the_attack_ends(toy_classifier, toy_images):
     np.testing.assert_array_equal(fooled[-1], predicted != toy_images.y)
 
 
+def test_the_loss_of_a_very_sure_answer_is_seen_to_rise(toy_classifier, toy_images):
+    """Where float32 has it at 0 from the first step to the last."""
+
+    def sure(x):
+        return 3 * toy_classifier(x, training=False)
+
+    losses, fooled = gradient.trajectory(attacks.BIM(0.02, steps=3), sure, toy_images.x, toy_images.y)
+    right = ~fooled.any(axis=0)
+    in_float32 = losses.astype(np.float32)[0] + np.float32(1) == 1
+    assert (right & in_float32).any()
+    assert (losses.max(axis=0) > losses[0])[right].all()
+
+
 @pytest.mark.parametrize("eps", ["-0.1", "1.5", "nan", "a lot", "8/0", "", None, float("inf")])
 def test_bad_budgets_are_refused(eps):
     with pytest.raises(InputError, match="eps is"):

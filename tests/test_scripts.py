@@ -142,7 +142,10 @@ EVALUATE_MISTAKES = [
     (["--n", "1001"], "n is 1,001, expected 1 to 1,000"),
     (["--n", "0"], "n is 0"),
     (["--batch-size", "0"], "batch size is 0"),
-    (["--pretrained", "imagenet"], "no shipped weights for 'imagenet', expected one of cifar10, cifar100, mnist"),
+    (
+        ["--pretrained", "imagenet"],
+        "no shipped weights for 'imagenet', expected one of cifar10, cifar100, mnist",
+    ),
     (["--run", "nowhere"], "nowhere holds no trained PSSR"),
     (["--run", "nowhere", "--pretrained", "mnist"], "--run and --pretrained name two defenses"),
     (["--images", "none.npz"], "none.npz is no whole .npz file"),

@@ -198,7 +198,7 @@ def trajectory(attack, model, x, y, seed=0, indices=None):
         model, x, y, seed, indices: see `Attack`.
 
     Returns:
-        losses (steps + 1, B) and fooled (steps + 1, B).
+        losses (steps + 1, B), in float64, and fooled (steps + 1, B).
     """
     indices = np.arange(len(x)) if indices is None else indices
     x, y = tf.constant(x), tf.constant(y)
@@ -208,7 +208,9 @@ def trajectory(attack, model, x, y, seed=0, indices=None):
 
     @tf.function(autograph=False)
     def step(x_adv):
-        stepped, outputs, loss = sign_step(logits, x_adv, y, attack.step_size, attack.targeted)
+        stepped, outputs, _ = sign_step(logits, x_adv, y, attack.step_size, attack.targeted)
+        # In float32 the loss of an answer that is very sure is 0, and could not be seen to rise.
+        loss = cross_entropy(y, tf.cast(outputs, tf.float64))
         return project(stepped, bounds), loss, is_fooled(outputs, y, attack.targeted)
 
     x_adv, losses, successes = project(start, bounds), [], []

@@ -295,7 +295,9 @@ def main(argv=None):
     )
     add("--draws", type=int, help="for adaptive, of a random defense: attack the mean of so many answers")
     add("--substitute", metavar="FILE", help="for transfer: a classifier (.keras), or a run folder")
-    add("--before", metavar="FILE", help="put the purifier before this classifier (.keras), or a run folder's")
+    add(
+        "--before", metavar="FILE", help="put the purifier before this classifier (.keras), or a run folder's"
+    )
     add("--checks", action="store_true", help="look for signs that the attacks failed")
     add("--cache", metavar="DIR", help="keep adversarial images here, and read them from here")
     add("--n", type=int, help="the first n images of the test split; all by default")

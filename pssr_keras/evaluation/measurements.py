@@ -198,4 +198,6 @@ class Measurements:
         logits = compiled_logits(self.surrogate)
         stepped, _, _ = sign_step(logits, tf.constant(start), tf.constant(self.y), self.eps / 10)
         moved = project(stepped, ball(self.x, self.eps)).numpy()
-        return tuple(cross_entropy(self.y, logits_of(self.model, z)).numpy() for z in (start, moved))
+        # In float64, as in float32 the loss of an answer that is very sure is 0.
+        answers = (logits_of(self.model, z).astype(np.float64) for z in (start, moved))
+        return tuple(cross_entropy(self.y, answer).numpy() for answer in answers)
