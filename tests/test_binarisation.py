@@ -29,7 +29,7 @@ def test_an_attack_that_works_finds_what_was_planted(toy_classifier, few):
 
 
 def test_guessing_and_a_step_of_nothing_find_nothing(toy_classifier, few):
-    lame = attacks.PGD(0.2, steps=20, step_size=0.0, best=True)
+    lame = attacks.PGD(0.2, steps=20, step_size=1e-12, best=True)
     assert not binarisation.run(lame, toy_classifier, few, **SMALL).found.any()
 
 

@@ -83,7 +83,7 @@ def test_classes_have_names(name):
 def test_a_classifier_of_other_images_or_classes_is_refused(embedded, tmp_path):
     experiment = config.experiment("cifar10", "smoke", **TINY | {"source": "bundled"})
     for arguments, message in (
-        (((32, 32, 3), 100), r"returns \(100,\), expected \(10,\) logits"),
+        (((32, 32, 3), 100), r"returns \(100,\), expected \(10,\): a logit"),
         (((28, 28, 1), 10), r"takes images \(28, 28, 1\), expected \(32, 32, 3\)"),
     ):
         file = tmp_path / "other.keras"

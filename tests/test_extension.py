@@ -200,6 +200,7 @@ def test_toys_of_every_kind_run_through_training_and_evaluation(toys, tmp_path):
 
     training.prepare_folder(tmp_path / "run", config.experiment("bands", "smoke"), overwrite=True)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json"}
+    (tmp_path / "run" / "classifier.keras").write_text("begun")
     with pytest.raises(InputError, match=r"another configuration \(dataset 'bands' -> 'mnist'\)"):
         training.prepare_folder(tmp_path / "run", config.experiment("mnist", "smoke"))
 
