@@ -81,6 +81,11 @@ def check_labels(y, count, classes=None):
     return y.astype(np.int32)
 
 
+def shapes_of(model):
+    """What a model takes and returns, without the batch: (H, W, C) and (K,); () where it does not say."""
+    return tuple(tuple(getattr(model, name, None) or ())[1:] for name in ("input_shape", "output_shape"))
+
+
 def check_logits(logits):
     """Refuse probabilities and NaN where logits (B, K) are expected.
 

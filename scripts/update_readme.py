@@ -24,7 +24,7 @@ def headline(cards):
     for name, card in cards.items():
         dataset = config.read(card["configuration"])["dataset"]
         record = RESULTS / dataset / "table_3.json"
-        own = {"parts": [card["adaptive"]]} if "adaptive" in card else None  # of weights that claim to stand
+        own = {"parts": [card["adaptive"]]} if "adaptive" in card else None  # where the card has it
         table_3 = json.loads(record.read_text()) if record.is_file() else None
         found = model_cards.measured_worst_case(card, own or table_3)
         worst = "not measured" if found is None else f"**{brief(found[1])}**, n = {found[0]['n']:,}"

@@ -108,6 +108,11 @@ def cross_entropy(labels, logits):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
+def precise_cross_entropy(labels, logits):
+    """`cross_entropy` in float64, which tells very sure answers apart: in float32 their loss is 0."""
+    return cross_entropy(labels, tf.cast(logits, tf.float64))
+
+
 def logits_loss_gradient(logits, loss, x):
     """Logits (B, K), loss (B,) and the loss's gradient by the images x (B, H, W, C).
 

@@ -21,6 +21,7 @@ from .base import (
     gradient_in_loop,
     is_fooled,
     logits_loss_gradient,
+    precise_cross_entropy,
     project,
     register,
     rows,
@@ -209,9 +210,11 @@ def trajectory(attack, model, x, y, seed=0, indices=None):
     @tf.function(autograph=False)
     def step(x_adv):
         stepped, outputs, _ = sign_step(logits, x_adv, y, attack.step_size, attack.targeted)
-        # In float32 the loss of an answer that is very sure is 0, and could not be seen to rise.
-        loss = cross_entropy(y, tf.cast(outputs, tf.float64))
-        return project(stepped, bounds), loss, is_fooled(outputs, y, attack.targeted)
+        return (
+            project(stepped, bounds),
+            precise_cross_entropy(y, outputs),
+            is_fooled(outputs, y, attack.targeted),
+        )
 
     x_adv, losses, successes = project(start, bounds), [], []
     for _ in range(attack.steps + 1):

@@ -176,12 +176,17 @@ def moved(defense, file):
     Raises:
         InputError: if there is no such file, if the classifier does not fit, or if the defense is no PSSR.
     """
-    path = pathlib.Path(file)
-    classifier = files.load_model(path / "classifier.keras" if path.is_dir() else path)
     if not isinstance(defense, PSSR):
         raise inputs.InputError(f"--before moves the purifier of a PSSR, got {type(defense).__name__}")
+    classifier = classifier_in(file)
     check_alike(file, classifier, defense)
     return PSSR(classifier, defense.surgery, defense.extrapolator, defense.guide, name=defense.name)
+
+
+def classifier_in(file):
+    """The classifier of a .keras file, or of a run folder."""
+    path = pathlib.Path(file)
+    return files.load_model(path / "classifier.keras" if path.is_dir() else path)
 
 
 def other_model(name):
@@ -224,11 +229,12 @@ def attacked_models(arguments, pssr):
             return found
         return {name: adaptive.Expectation(model, arguments.draws) for name, model in found.items()}
     if arguments.threat_model == "transfer":
-        path = pathlib.Path(arguments.substitute)
-        substitute = files.load_model(path / "classifier.keras" if path.is_dir() else path)
-        check_alike(path, substitute, pssr)
+        substitute = classifier_in(arguments.substitute)
+        check_alike(arguments.substitute, substitute, pssr)
         if evaluation.weights_hash(substitute) == evaluation.weights_hash(pssr.classifier):
-            raise inputs.InputError(f"{path} is the PSSR's own classifier, expected another one")
+            raise inputs.InputError(
+                f"{arguments.substitute} is the PSSR's own classifier, expected another one"
+            )
         return {"substitute": substitute}
     return {"classifier": pssr.classifier}
 
@@ -238,14 +244,7 @@ def check_alike(name, model, pssr):
 
     Of a defense, those of its classifier count.
     """
-    classifier, wanted = getattr(model, "classifier", model), pssr.classifier
-    found, expected = (
-        (
-            tuple(getattr(one, "input_shape", None) or ())[1:],
-            tuple(getattr(one, "output_shape", None) or ())[1:],
-        )
-        for one in (classifier, wanted)
-    )
+    found, expected = map(inputs.shapes_of, (getattr(model, "classifier", model), pssr.classifier))
     if found != expected:
         raise inputs.InputError(
             f"{name} takes images {found[0]} and returns {found[1]}, expected {expected[0]} and "

@@ -11,6 +11,7 @@ from ..attacks.base import (
     compiled_logits,
     cross_entropy,
     logits_loss_gradient,
+    precise_cross_entropy,
     project,
     uniform_noise,
 )
@@ -198,6 +199,4 @@ class Measurements:
         logits = compiled_logits(self.surrogate)
         stepped, _, _ = sign_step(logits, tf.constant(start), tf.constant(self.y), self.eps / 10)
         moved = project(stepped, ball(self.x, self.eps)).numpy()
-        # In float64, as in float32 the loss of an answer that is very sure is 0.
-        answers = (logits_of(self.model, z).astype(np.float64) for z in (start, moved))
-        return tuple(cross_entropy(self.y, answer).numpy() for answer in answers)
+        return tuple(precise_cross_entropy(self.y, logits_of(self.model, z)).numpy() for z in (start, moved))

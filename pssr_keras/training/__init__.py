@@ -40,9 +40,8 @@ from .selection import HeldOut, best_of, held_out_attack
 
 __all__ = [
     "DEFENSES", "ONE_DEVICE", "Checkpoint", "Defense", "Devices", "HeldOut", "SGDWithDecayInGradient",
-    "TimeToGo", "augment", "best_of", "check_names", "check_pixels", "classifier_of",
-    "classifier_optimizer", "epochs_of_batches", "evaluate_run", "first", "fit", "held_out_attack",
-    "keep_epochs", "learning_rate",
+    "TimeToGo", "augment", "best_of", "check_names", "check_pixels", "classifier_of", "classifier_optimizer",
+    "epochs_of_batches", "evaluate_run", "first", "fit", "held_out_attack", "keep_epochs", "learning_rate",
     "load_model", "load_splits", "make_arn", "make_attacks", "make_cae", "make_hardened", "pairs_dataset",
     "prepare_folder", "read_json", "readable", "remove_intermediate", "row_of", "run", "stages", "step_decay",
     "surgery_of", "train_arn", "train_classifier", "train_defense", "train_hardened", "train_pssr",

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import evaluation
 from ..files import load_model
-from ..inputs import InputError, check_logits
+from ..inputs import InputError, check_logits, shapes_of
 
 
 def classifier_of(file, entry):
@@ -18,9 +18,7 @@ def classifier_of(file, entry):
         InputError: for another input shape, number of classes, or probabilities.
     """
     model = load_model(file)
-    taken, returned = (
-        tuple(getattr(model, name, None) or ())[1:] for name in ("input_shape", "output_shape")
-    )
+    taken, returned = shapes_of(model)
     if taken != entry.shape:
         first = taken[1:] + taken[:1] == entry.shape
         advice = ": its channels are first, begin it with keras.layers.Permute((3, 1, 2))" if first else ""

@@ -25,21 +25,22 @@ def prepare_folder(folder, experiment, classifier_file=None, overwrite=False):
             raise InputError(f"{folder} is not empty and holds no run: choose another --out")
         if settings.is_file() and overwrite:
             remove_run(folder)
-        # What was refused before its first stage, a wrong number or classifier, leaves nothing to protect;
-        # a damaged or foreign file is named.
-        if not settings.is_file() or (readable(settings) and [*folder.iterdir()] == [settings]):
+        if not settings.is_file():
             write_json(settings, wanted)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
-    found, wanted = readable(settings), config.flat(wanted)
-    other = found["dataset"] != wanted["dataset"]
-    names = ["dataset"] if other else sorted(found.keys() | wanted.keys())
+    found, asked = readable(settings), config.flat(wanted)
+    other = found["dataset"] != asked["dataset"]
+    names = ["dataset"] if other else sorted(found.keys() | asked.keys())
     changed = [
-        f"{name} {found.get(name)!r} -> {wanted.get(name)!r}"
+        f"{name} {found.get(name)!r} -> {asked.get(name)!r}"
         for name in names
-        if found.get(name) != wanted.get(name)
+        if found.get(name) != asked.get(name)
     ]
-    if changed:
+    if changed and [*folder.iterdir()] == [settings]:
+        # What was refused before its first stage, a wrong number or classifier, leaves nothing to protect.
+        write_json(settings, wanted)
+    elif changed:
         raise InputError(
             f"{folder} holds a run of another configuration ({'; '.join(changed)}): choose another --out, "
             "or --overwrite it"
