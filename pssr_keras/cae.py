@@ -110,9 +110,8 @@ def check_start(start):
         raise InputError(f"start is {start!r}, expected one of {', '.join(STARTS)}")
 
 
-def check_shape_and_start(input_shape, start):
-    """Refuse what no extrapolator takes."""
-    check_start(start)
+def check_shape(input_shape):
+    """Refuse what cannot be halved twice."""
     height, width, _ = input_shape
     if height % 4 or width % 4:
         raise InputError(f"images of {height}x{width}, expected a height and width divisible by 4")
@@ -143,7 +142,8 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="t
     Raises:
         InputError: if H or W is not divisible by 4, or for an unknown start.
     """
-    check_shape_and_start(input_shape, start)
+    check_start(start)
+    check_shape(input_shape)
     height, width, colours = input_shape
     inputs = keras.Input(input_shape, name="trivial_component")
     seen = with_contrast(inputs, contrast)
@@ -183,7 +183,8 @@ def unet(input_shape, channels=32, dropout=0.2, start="neighbours", contrast=0.0
     Raises:
         InputError: if H or W is not divisible by 4, or for an unknown start.
     """
-    check_shape_and_start(input_shape, start)
+    check_start(start)
+    check_shape(input_shape)
     inputs = keras.Input(input_shape, name="trivial_component")
     seen = with_contrast(inputs, contrast)
     full = _convolutions(seen, channels)
@@ -200,7 +201,42 @@ def unet(input_shape, channels=32, dropout=0.2, start="neighbours", contrast=0.0
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
 
-EXTRAPOLATORS = ("bottleneck", "unet")
+def autoencoder(input_shape, channels=64, bottleneck=256, dropout=0.0, contrast=0.0):
+    """E that draws the image anew from its bottleneck, (B, H, W, C) in [0, 1] -> the same; ours.
+
+    No pixel has a way around the bottleneck, and the untrained E draws the same grey for every image. Where E
+    begins with the image as it is, the loss of attacked images is so large at first that it blanks them all.
+
+    Args:
+        input_shape: (H, W, C), H and W divisible by 4; halved three times where divisible by 8, else twice.
+        channels: at half the resolution; twice as many with each further halving.
+        bottleneck: units of the dense layer.
+        dropout: rate around the bottleneck.
+        contrast: with which E sees its input, see `with_contrast`.
+
+    Raises:
+        InputError: if H or W is not divisible by 4.
+    """
+    check_shape(input_shape)
+    height, width, colours = input_shape
+    halvings = 2 if height % 8 or width % 8 else 3
+    side = 2**halvings
+    inputs = keras.Input(input_shape, name="trivial_component")
+    x = with_contrast(inputs, contrast)
+    for halving in range(halvings):
+        x = _convolutions(SpaceToDepth()(x), 2**halving * channels)
+    x = layers.Dropout(dropout)(layers.Flatten()(x))
+    x = layers.Dense(bottleneck, activation="relu", name="bottleneck")(x)
+    x = layers.Dropout(dropout)(x)
+    x = layers.Dense(height // side * (width // side) * 2 * channels, activation="relu")(x)
+    x = layers.Reshape((height // side, width // side, 2 * channels))(x)
+    for _ in range(halvings - 1):
+        x = _convolutions(DepthToSpace()(layers.Conv2D(2 * channels, 1)(x)), channels // 2, count=1)
+    x = DepthToSpace()(layers.Conv2D(4 * colours, 3, padding="same", name="last")(x))
+    return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
+
+
+EXTRAPOLATORS = ("bottleneck", "unet", "autoencoder")
 
 
 def check_kind(kind):
@@ -210,12 +246,16 @@ def check_kind(kind):
 
 
 def create(kind, input_shape, channels, bottleneck, dropout, start, contrast=0.0):
-    """The untrained E of a kind: "bottleneck" is `extrapolator`, "unet" is `unet`, which has no bottleneck.
+    """The untrained E of a kind: `extrapolator` for "bottleneck", else the function of that name.
+
+    A U-Net has no bottleneck, and an autoencoder starts from nothing, so that each leaves an argument aside.
 
     Raises:
         InputError: for an unknown kind.
     """
     check_kind(kind)
+    if kind == "autoencoder":
+        return autoencoder(input_shape, channels, bottleneck, dropout, contrast)
     if kind == "unet":
         return unet(input_shape, channels, dropout, start, contrast)
     return extrapolator(input_shape, channels, bottleneck, dropout, start, contrast)

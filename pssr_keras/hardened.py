@@ -10,7 +10,8 @@ adversarial training does (Madry et al. 2018); but only E learns, and the classi
         + lambda_adversarial L_adv + lambda_pixel L_pc + lambda_r_drop L_ARD
 
 where L_adv, L_pc and L_ARD are equations 8, 9 and 11 of clean and attacked images alike, and the KL is the
-pairing of TRADES (Zhang et al. 2019). Without surgery, remove does nothing.
+pairing of TRADES (Zhang et al. 2019). Without surgery, remove does nothing. With a = 1 and b = 0 clean images
+would only cost time: they take no part, as in the adversarial training of Madry et al.
 """
 
 import keras
@@ -109,7 +110,9 @@ class HardenedCAE(keras.Model):
         self.saturating = saturating
         self.pixel_reduction = pixel_reduction
         self.averaging = averaging
-        names = ["clean", "attacked", "pairing", "pixel", "total", "attacked_accuracy"]
+        self.versions = versions(attacked_share, trades_weight)
+        names = ["attacked", "pixel", "total", "attacked_accuracy"]
+        names += ["clean", "pairing"] if self.versions == 2 else []
         names += ["r_drop"] if lambda_r_drop else []
         names += ["adversarial", "discriminator"] if lambda_adversarial else []
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
@@ -177,8 +180,9 @@ class HardenedCAE(keras.Model):
     def train_step(self, data):
         x, y, noise = data
         x_adv = self.attacked(x, y, noise)
-        x_t = tf.stop_gradient(self.pipeline().remove(tf.concat([x, x_adv], axis=0)))
-        clean_x = tf.tile(x, (2, 1, 1, 1))  # what belongs to each of x_t
+        shown = tf.concat([x, x_adv], axis=0) if self.versions == 2 else x_adv
+        x_t = tf.stop_gradient(self.pipeline().remove(shown))
+        clean_x = tf.tile(x, (self.versions, 1, 1, 1))  # what belongs to each of x_t
         count = tf.shape(x)[0]
         values = {}
 
@@ -187,29 +191,27 @@ class HardenedCAE(keras.Model):
             restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=True)
             logits = self.classifier(restored, training=False)
             classes = logits.shape[-1]
-            clean, attacked = tf.unstack(tf.reshape(logits, (self.passes, 2, count, classes)), axis=1)
-            values["clean"], values["attacked"] = (
-                losses.query_loss(tf.tile(y, (self.passes,)), tf.reshape(part, (-1, classes)))
-                for part in (clean, attacked)
+            *clean, attacked = tf.unstack(
+                tf.reshape(logits, (self.passes, self.versions, count, classes)), axis=1
             )
-            values["pairing"] = tf.reduce_mean(losses.kl_divergence(clean, attacked))
+            values["attacked"] = self.query_loss(y, attacked)
             values["pixel"] = losses.pixel_consistency_loss(
                 tf.tile(clean_x, (self.passes, 1, 1, 1)), restored, self.pixel_reduction
             )
-            total = (
-                (1 - self.attacked_share) * values["clean"]
-                + self.attacked_share * values["attacked"]
-                + self.trades_weight * values["pairing"]
-                + self.lambda_pixel * values["pixel"]
-            )
+            total = self.attacked_share * values["attacked"] + self.lambda_pixel * values["pixel"]
+            if clean:
+                values["clean"] = self.query_loss(y, *clean)
+                values["pairing"] = tf.reduce_mean(losses.kl_divergence(*clean, attacked))
+                total += (1 - self.attacked_share) * values["clean"]
+                total += self.trades_weight * values["pairing"]
             if self.lambda_r_drop:
                 values["r_drop"] = losses.adversarial_r_drop_loss(
-                    tf.reshape(logits, (self.passes, 2 * count, classes)),
-                    tf.tile(self.classifier(x, training=False), (2, 1)),
+                    tf.reshape(logits, (self.passes, self.versions * count, classes)),
+                    tf.tile(self.classifier(x, training=False), (self.versions, 1)),
                 )
                 total += self.lambda_r_drop * values["r_drop"]
             if self.lambda_adversarial:
-                one_restored = restored[: 2 * count]
+                one_restored = restored[: self.versions * count]
                 judged = self.discriminator([x_t, one_restored], training=True)
                 values["adversarial"] = losses.adversarial_loss(judged, self.saturating)
                 total += self.lambda_adversarial * values["adversarial"]
@@ -227,6 +229,10 @@ class HardenedCAE(keras.Model):
         for name, tracker in self.trackers.items():
             tracker.update_state(values[name])
         return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def query_loss(self, y, logits):
+        """Equation 10 of logits (k, B, K) of k passes."""
+        return losses.query_loss(tf.tile(y, (self.passes,)), tf.reshape(logits, (-1, logits.shape[-1])))
 
     def train_discriminator(self, x_t, x, restored):
         """One step of D, equation 8; returns its loss."""
@@ -250,6 +256,11 @@ class HardenedCAE(keras.Model):
         for kept, new in zip(self.average.weights, self.extrapolator.weights, strict=True):
             share = tf.cast(stays, kept.dtype)
             kept.assign(share * kept + (1 - share) * new)
+
+
+def versions(attacked_share, trades_weight):
+    """How many there are of each image in a batch: the attacked one, and the clean one where it counts."""
+    return 1 if attacked_share == 1 and not trades_weight else 2
 
 
 def check_names(surrogates, inner_loss):

@@ -55,6 +55,8 @@ def described(card, settings, entry):
     of_e = f" of {channels_of_e} channels, bottleneck {bottleneck}"
     if kind == "unet":
         of_e = f", a U-Net of {channels_of_e} channels"
+    elif kind == "autoencoder":
+        of_e = f", an autoencoder{of_e}"
     in_training = (
         f"{settings['hardened.inner_steps']} steps of PGD inside each step, eps "
         f"{settings['attack.eps']:.4g} (Linf), on F(E(x)) as it was then"

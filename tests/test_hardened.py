@@ -94,6 +94,25 @@ def test_the_loss_is_the_sum_of_its_parts(toy_classifier, toy_images):
     assert found["attacked_accuracy"] == np.mean(np.argmax(attacked, axis=1) == toy_images.y)
 
 
+def test_clean_images_take_no_part_where_they_do_not_count(toy_classifier, toy_images):
+    weights = {"attacked_share": 1.0, "lambda_pixel": 0.1, "lambda_r_drop": 0.7}
+    model = model_of(toy_classifier, **weights)
+    data = x, y, _ = batch(toy_images)
+    restored = model.extrapolator(model.attacked(*data), training=True)
+    logits = toy_classifier(restored)
+    expected = {
+        "attacked": losses.query_loss(y, logits),
+        "pixel": losses.pixel_consistency_loss(x, restored),
+        "r_drop": tf.reduce_mean(losses.kl_divergence(logits, toy_classifier(x))),
+    }
+    expected["total"] = expected["attacked"] + 0.1 * expected["pixel"] + 0.7 * expected["r_drop"]
+    found = values_of(model_of(toy_classifier, **weights), data)
+    assert set(found) == {*expected, "attacked_accuracy"}
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(float(value), rel=1e-4), name
+    assert "pairing" in values_of(model_of(toy_classifier, attacked_share=1.0, trades_weight=1.0), data)
+
+
 def test_passes_differ_by_dropout_alone(toy_classifier, toy_images):
     """Without dropout, k passes are one, and equation 11 adds up k times the same."""
     data = batch(toy_images)

@@ -141,7 +141,12 @@ def test_a_card_in_words_has_the_note_and_the_kind_of_e():
     assert "\n\nTrained elsewhere.\n\n" in words
     kind = config.read(card["configuration"])["cae.extrapolator"]
     assert ("a U-Net of 32 channels" in words) == (kind == "unet")
-    for other, phrase in (("unet", "a U-Net of 32 channels"), ("bottleneck", "32 channels, bottleneck 256")):
+    phrases = {
+        "unet": "a U-Net of 32 channels",
+        "bottleneck": "E of 32 channels, bottleneck 256",
+        "autoencoder": "E, an autoencoder of 32 channels, bottleneck 256",
+    }
+    for other, phrase in phrases.items():
         changed = {**config.read(card["configuration"]), "cae.extrapolator": other}
         assert phrase in model_cards.markdown({**card, "configuration": changed})
 

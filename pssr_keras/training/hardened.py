@@ -133,7 +133,8 @@ def make_hardened(experiment, classifier, surgery, guide, input_shape, steps, de
         parts["average"] = build()
         parts["average"].set_weights(extrapolator.get_weights())
     # Clean and attacked images of each pass follow each other in a batch.
-    parts = {name: devices.mirrored(part, 2 * numbers.passes) for name, part in parts.items()}
+    versions = hardened.versions(numbers.attacked_share, numbers.trades_weight)
+    parts = {name: devices.mirrored(part, versions * numbers.passes) for name, part in parts.items()}
     with devices.scope():
         return extrapolator, hardened.HardenedCAE(
             **parts,

@@ -196,13 +196,13 @@ STARTS = {"threshold": soft_threshold, "identity": identity, "neighbours": neigh
 
 
 class Convolutions(nn.Module):
-    """Two convolutions, each with batch normalisation and ReLU."""
+    """Convolutions, each with batch normalisation and ReLU."""
 
-    def __init__(self, inputs, channels):
+    def __init__(self, inputs, channels, count=2):
         super().__init__()
         self.parts = nn.Sequential()
-        for count in (inputs, channels):
-            self.parts.append(Convolution(count, channels, 3))
+        for number in range(count):
+            self.parts.append(Convolution(channels if number else inputs, channels, 3))
             self.parts.append(normalisation(channels, 0.95, 1e-3))
             self.parts.append(nn.ReLU())
 
@@ -267,6 +267,40 @@ class UNet(nn.Module):
         return torch.sigmoid(z.float() + self.start(x.float()))
 
 
+class Autoencoder(nn.Module):
+    """`pssr_keras.cae.autoencoder`."""
+
+    def __init__(self, shape, channels, bottleneck, dropout, contrast=0.0):
+        super().__init__()
+        height, width, colours = shape
+        halvings = 2 if height % 8 or width % 8 else 3
+        self.contrast, self.low = contrast, (height // 2**halvings, width // 2**halvings)
+        self.down, deepest = nn.ModuleList(), colours
+        for halving in range(halvings):
+            self.down.append(Convolutions(4 * deepest, 2**halving * channels))
+            deepest = 2**halving * channels
+        places = self.low[0] * self.low[1]
+        self.dropout = nn.Dropout(dropout)
+        self.squeeze = Dense(places * deepest, bottleneck)
+        self.widen = Dense(bottleneck, places * 2 * channels)
+        self.up, inputs = nn.ModuleList(), 2 * channels
+        for _ in range(halvings - 1):
+            self.up.append(Convolution(inputs, 2 * channels, 1, bias=True))
+            self.up.append(Convolutions(channels // 2, channels // 2, count=1))
+            inputs = channels // 2
+        self.last = Convolution(inputs, 4 * colours, 3, bias=True)
+
+    def forward(self, x):
+        z = with_contrast(x.float(), self.contrast)
+        for convolutions in self.down:
+            z = convolutions(space_to_depth(z))
+        z = self.dropout(F.relu(self.squeeze(self.dropout(flatten(z)))))
+        z = F.relu(self.widen(z)).view(len(x), *self.low, -1).permute(0, 3, 1, 2)
+        for widen, convolutions in zip(self.up[::2], self.up[1::2], strict=True):
+            z = convolutions(depth_to_space(widen(z)))
+        return torch.sigmoid(depth_to_space(self.last(z)).float())
+
+
 class Discriminator(nn.Module):
     """`pssr_keras.cae.discriminator`."""
 
@@ -297,4 +331,6 @@ def extrapolator(kind, shape, channels, bottleneck, dropout, start, contrast=0.0
     """As `pssr_keras.cae.create`."""
     if kind == "unet":
         return UNet(shape, channels, dropout, start, contrast)
+    if kind == "autoencoder":
+        return Autoencoder(shape, channels, bottleneck, dropout, contrast)
     return Bottleneck(shape, channels, bottleneck, dropout, start, contrast)
