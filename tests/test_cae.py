@@ -127,7 +127,9 @@ def test_an_extrapolator_with_contrast_leaves_a_gradient_where_pixels_are_pure(k
             tape.watch(x)
             restored = model(x)
         assert np.all(tape.gradient(restored, x).numpy() != 0)
-    moved = [STARTING[kind]((8, 8, 1), channels=4, contrast=c)(tf.fill((1, 8, 8, 1), 0.3)) for c in (0.0, 20.0)]
+    moved = [
+        STARTING[kind]((8, 8, 1), channels=4, contrast=c)(tf.fill((1, 8, 8, 1), 0.3)) for c in (0.0, 20.0)
+    ]
     assert not np.allclose(*moved)
 
 
