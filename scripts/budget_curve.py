@@ -23,9 +23,12 @@ from pssr_keras.commands.evaluate import other_model
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 BUDGETS = {  # ours, because the first purifiers fall at once, and at 1/2 every image can be made grey
-    "mnist": "0 0.01 0.02 0.03 0.05 0.1 0.15 0.2 0.25 0.3 0.35 0.4 0.45 0.5".split(),
-}
-COLOUR_BUDGETS = "0 1/255 2/255 4/255 8/255 12/255 16/255".split()
+    "mnist": [
+        "0", "0.01", "0.02", "0.03", "0.05", "0.1", "0.15",
+        "0.2", "0.25", "0.3", "0.35", "0.4", "0.45", "0.5",
+    ],
+}  # fmt: skip
+COLOUR_BUDGETS = ["0", "1/255", "2/255", "4/255", "8/255", "12/255", "16/255"]
 ATTACKS = ["pgd:steps=100,best=true", "apgd-ce", "apgd-dlr", "square:queries=1000"]
 
 
