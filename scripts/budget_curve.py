@@ -138,7 +138,7 @@ def main(argv=None):
         "--models", nargs="+", action="extend", required=True, metavar="[NAME=]MODEL", help="what is attacked"
     )
     add("--dataset", default="mnist", metavar="NAME", help="of the images; mnist by default")
-    add("--eps", nargs="+", metavar="BUDGET", help="such as 0 0.1 8/255; fourteen or seven by default")
+    add("--eps", nargs="+", metavar="BUDGET", help="such as 0 0.1 8/255; by default those for the data set")
     add("--attacks", nargs="+", metavar="NAME", help=f"{' '.join(ATTACKS)} by default")
     add("--n", type=int, default=100, help="the first n images of the test split")
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")

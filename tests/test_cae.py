@@ -99,10 +99,10 @@ def test_the_untrained_extrapolator_returns_what_it_starts_from(kind):
         cae.extrapolator((8, 8, 3), start="noise")
 
 
-@pytest.mark.parametrize("kind", STARTING)
+@pytest.mark.parametrize("kind", cae.EXTRAPOLATORS)
 @pytest.mark.parametrize("start", cae.STARTS)
 def test_an_extrapolator_is_read_as_it_was_saved(kind, start, tmp_path):
-    model = STARTING[kind]((8, 8, 3), channels=4, start=start)
+    model = cae.create(kind, (8, 8, 3), 4, 16, 0.2, start)
     model.save(tmp_path / "extrapolator.keras")
     again = keras.models.load_model(tmp_path / "extrapolator.keras")
     x = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
