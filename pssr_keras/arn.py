@@ -240,7 +240,7 @@ class ARN(keras.Model):
             tf.concat(tf.unstack(part, axis=1), axis=0) for part in (versions, noise, share)
         )
         kinds = tf.repeat(tf.range(count), tf.shape(x)[0])
-        x = tf.tile(x, (count, 1, 1, 1))
+        natural, x = x, tf.tile(x, (count, 1, 1, 1))
         judge = self.image_discriminator
 
         with tf.GradientTape(persistent=True) as tape:
@@ -273,7 +273,8 @@ class ARN(keras.Model):
         restored = tf.stop_gradient(restored)
         with tf.GradientTape() as tape:
             penalty = gradient_penalty(lambda u: judge(u, training=True), x, restored, share)
-            discriminator = losses.discriminator_loss(judge(x, training=True), judge(restored, training=True))
+            answers = judge(natural, training=True), judge(restored, training=True)
+            discriminator = losses.discriminator_loss(*answers)
             discriminator += self.lambda_penalty * penalty
             of_images = losses.share_of_batch(discriminator)
         weights = judge.trainable_variables

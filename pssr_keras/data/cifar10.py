@@ -150,7 +150,6 @@ REPRODUCTIONS = {
         n=10_000,  # ours, because the paper names no number; this is the whole test split
         n_iterated=2_000,  # ours, because the standard error is a point, in a fifth of the time
         n_strong=500,  # ours, because 1,000 take hours on two cores; the standard error is two points
-        main=("arn.epochs=10",),  # ours, because an epoch of three versions takes as long as three
         robust=(
             "train_limit=20000",
             "classifier.epochs=15",
