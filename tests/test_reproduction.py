@@ -120,7 +120,7 @@ def test_every_preset_reads_its_own_changes(dataset):
         assert len(folders) == len(entry.rows)  # no training in the folder of another
         for row in entry.rows:
             training.check_names(study.training_of(row)[0])
-        for kind in entry.defenses.values():
+        for kind in entry.purifiers.values():
             training.check_names(study.experiment(settings.main, defense=kind))
         assert set(entry.transfer_rows or ()) | set(entry.last_epochs.values()) | set(settings.rows) <= set(
             entry.rows
@@ -137,6 +137,42 @@ def test_every_row_of_the_paper_is_made(dataset):
     transfer = {entry.published_as.get(row, row) for row in entry.transfer_rows or entry.rows}
     assert set(paper["table 2"]) <= transfer | set(entry.defenses)
     assert set(paper["table 3"]) <= set(entry.defenses)
+    for name in ("table_1", "table_2", "table_3"):
+        assert list(reproduction.TABLES[name].rows(study_of(dataset, "cpu")))  # without training anything
+    assert set(reproduction.TABLES["table_1"].rows(study_of(dataset, "cpu"))) == set(rows)
+
+
+def test_a_row_that_is_added_costs_no_other(tmp_path, monkeypatch):
+    made = []
+
+    def row(name):
+        def make():
+            made.append(name)
+            if name == "broken" and made.count(name) == 1:
+                raise KeyboardInterrupt
+            return [part(name, "1100")]
+
+        return make
+
+    names = ["undefended", "broken"]
+    table = reproduction.Table(
+        lambda study: {"told": list(made)},
+        lambda record, paper: [],
+        rows=lambda study: {name: row(name) for name in names},
+    )
+    monkeypatch.setitem(reproduction.TABLES, "table_1", table)
+    arguments = ("mnist", "smoke", tmp_path / "study", "bundled")
+    with pytest.raises(KeyboardInterrupt):
+        reproduction.run(*arguments, tables=["table_1"])
+    reproduction.run(*arguments, tables=["table_1"])
+    names.append("new")
+    record = reproduction.run(*arguments, tables=["table_1"])["table_1"]
+    assert made == ["undefended", "broken", "broken", "new"]
+    assert [row for part in record["parts"] for row in part["cells"]] == ["undefended", "broken", "new"]
+    assert record["told"] == made
+    assert record["dataset"] == "mnist"
+    reproduction.run(*arguments, tables=["table_1"])
+    assert len(made) == 4
 
 
 def test_names_of_trainings_stay_those_of_earlier_studies():

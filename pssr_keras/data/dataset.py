@@ -52,6 +52,8 @@ class DataSet:
         transfer_rows: rows of Table 2; all of `rows` if None.
         published_as: {row: what the paper calls it}, where the names differ.
         defenses: {row of the tables: a name of `training.DEFENSES`}, the purifiers.
+        adaptive_defenses: the same of purifiers that claim to stand before an attacker who knows them: in
+            Table 3 alone.
         other_architecture: of a second substitute in Table 2, a name of `classifiers.CLASSIFIERS`.
         cw_budget: L2 distance within which success of CW is counted in the tables.
     """
@@ -72,6 +74,7 @@ class DataSet:
     transfer_rows: tuple[str, ...] | None = None
     published_as: dict[str, str] = dataclasses.field(default_factory=dict)
     defenses: dict[str, str] = dataclasses.field(default_factory=lambda: {"PSSR": "pssr"})
+    adaptive_defenses: dict[str, str] = dataclasses.field(default_factory=dict)
     other_architecture: str | None = None
     cw_budget: float | None = None
     title: str = ""
@@ -79,6 +82,11 @@ class DataSet:
 
     def __str__(self):
         return self.title or self.name
+
+    @property
+    def purifiers(self):
+        """All purifiers, {row of the tables: a name of `training.DEFENSES`}."""
+        return self.defenses | self.adaptive_defenses
 
     def name_of(self, label):
         """The name of a class in words, or its number."""

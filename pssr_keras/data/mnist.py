@@ -135,6 +135,7 @@ REPRODUCTIONS = {
         n_strong=10,  # ours, because a smoke test needs few images
         strong_attacks=("apgd-ce", "cw:steps=20,searches=2"),  # ours, because AutoAttack takes minutes
         adaptive_attacks=("pgd:steps=5", "square:queries=10"),  # ours, because five surrogates are attacked
+        standard_attacks=("pgd:steps=5",),  # ours, because AutoAttack takes minutes
         alphas=(1.0, 1.5),  # ours, because two points show that the figure works
         passes=(1, 2),  # ours, because each is a training of its own
         seeds=(0, 1),  # ours, because each is a training of its own
@@ -143,6 +144,9 @@ REPRODUCTIONS = {
             "classifier.epochs=2",
             "cae.epochs=1",
             "arn.epochs=1",
+            "hardened.epochs=1",
+            "hardened.extrapolator_channels=4",
+            "hardened.inner_steps=1",
         ),  # ours, because a smoke test is short
         robust=(
             "train_limit=600",
@@ -206,6 +210,7 @@ MNIST = DataSet(
         "PCL_p": "prototype_conformity:attacked=true,weight=1e-5",  # as in the code of the method
     },
     defenses={"PSSR": "pssr", "ARN": "arn"},
+    adaptive_defenses={"hardened E": "hardened"},
     other_architecture="multilayer_perceptron",
     cw_budget=2.0,  # ours, because half of the images under CW on LeNet5 move by 1.3, nearly all by less
 )

@@ -45,20 +45,45 @@ def run(dataset, preset, folder, source="auto", data_dir=None, shipped=False, ta
         if name not in TABLES:
             raise InputError(f"unknown table {name!r}, expected one of {', '.join(TABLES)}")
     study = open_study(dataset, preset, folder, source, data_dir, shipped, changes)
-    missing = [name for name in names if not (study.folder / "records" / f"{name}.json").is_file()]
-    print(estimate(study, missing), flush=True)
-    records = {}
-    for name in names:
-        path = study.folder / "records" / f"{name}.json"
-        if path.is_file():
-            records[name] = read_json(path)
-            continue
-        print(f"\n{name.replace('_', ' ')}", flush=True)
+    print(estimate(study, [name for name in names if not is_finished(study, name)]), flush=True)
+    return {name: finished(study, name) for name in names}
+
+
+def path_of(study, name):
+    """The file of a table's record."""
+    return study.folder / "records" / f"{name}.json"
+
+
+def missing_rows(study, name):
+    """{row: function} of a table made row by row, as far as its record lacks them."""
+    path = path_of(study, name)
+    parts = read_json(path)["parts"] if path.is_file() else []
+    known = {row for part in parts for row in part["cells"]}
+    return {row: make for row, make in TABLES[name].rows(study).items() if row not in known}
+
+
+def is_finished(study, name):
+    """Whether the record of a table is there, with all its rows."""
+    return path_of(study, name).is_file() and not (TABLES[name].rows and missing_rows(study, name))
+
+
+def finished(study, name):
+    """The record of a table: read, made, or made as far as it lacks rows."""
+    path, table = path_of(study, name), TABLES[name]
+    if is_finished(study, name):
+        return read_json(path)
+    print(f"\n{name.replace('_', ' ')}", flush=True)
+    head = {"table": name, "dataset": study.dataset, "preset": study.preset, "shipped": study.shipped}
+    if table.rows is None:
         start = time.perf_counter()
-        record = {"table": name, "dataset": dataset, "preset": preset, "shipped": shipped} | TABLES[
-            name
-        ].make(study)
-        record["seconds"] = round(time.perf_counter() - start)
+        write_json(path, head | table.make(study) | {"seconds": round(time.perf_counter() - start)})
+        return read_json(path)
+    for row, make in missing_rows(study, name).items():
+        print(f"{name.replace('_', ' ')}: {row}", flush=True)
+        start = time.perf_counter()
+        record = read_json(path) if path.is_file() else head | {"parts": [], "seconds": 0}
+        record["parts"] += make()
+        record |= table.make(study)
+        record["seconds"] += round(time.perf_counter() - start)
         write_json(path, record)
-        records[name] = record
-    return records
+    return read_json(path)

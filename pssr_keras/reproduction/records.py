@@ -89,7 +89,7 @@ def columns_of(record):
 def rows_of(record):
     """The rows of a table's record, in their order; the defense comes after those it is compared with."""
     rows = list(dict.fromkeys(row for part in record["parts"] for row in part["cells"]))
-    return sorted(rows, key=lambda row: row.startswith(tuple(entry_of(record).defenses)))
+    return sorted(rows, key=lambda row: row.startswith(tuple(entry_of(record).purifiers)))
 
 
 def numbers_of_images(record):

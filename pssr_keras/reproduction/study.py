@@ -118,7 +118,7 @@ class Study:
             last: the last epoch of a training that keeps its best one.
         """
         if self.shipped and row == "undefended" and seed == 0 and architecture is None:
-            return self.shipped_pssr().classifier
+            return self.pssr().classifier
         experiment, folder = self.training_of(row, seed, architecture)
         folder = training.prepare_folder(folder, experiment)
         if not (folder / "classifier.keras").is_file():
@@ -138,14 +138,6 @@ class Study:
         objective = re.sub(r"[^\w.]+", "-", experiment.classifier.objective)
         name = f"{experiment.classifier.architecture}-{objective}-seed{seed}"
         return experiment, self.folder / "models" / name
-
-    def classifiers(self):
-        """All classifiers of Table 1, [(row, model)]: each row, then its last epoch if it kept another."""
-        for row in self.entry.rows:
-            yield row, self.classifier(row)
-            for last, of in self.entry.last_epochs.items():
-                if of == row:
-                    yield last, self.classifier(row, last=True)
 
     def trainings(self):
         """What there is to tell of the trainings of Table 1: {row: contents of its classifier.json}."""
@@ -168,10 +160,10 @@ class Study:
         }
 
     def defense(self, row, name="main", **changes):
-        """The purifier of a row of `entry.defenses`, or a variant of it, trained at the first call."""
-        kind = self.entry.defenses[row]
-        if kind == "pssr" and name == "main" and self.shipped:
-            return self.shipped_pssr()
+        """The purifier of a row of `entry.purifiers`, or a variant of it, trained at the first call."""
+        kind = self.entry.purifiers[row]
+        if name == "main" and self.shipped and self.shipped_name(kind) in pretrained.names():
+            return self.load(self.shipped_name(kind), pretrained.load_pretrained)
         experiment = self.experiment(
             self.settings.main if name == "main" else (*self.settings.main, *self.settings.variant),
             defense=kind,
@@ -193,11 +185,12 @@ class Study:
             self.loaded[path] = read(path)
         return self.loaded[path]
 
-    def shipped_pssr(self):
-        return self.load(self.dataset, pretrained.load_pretrained)
+    def shipped_name(self, kind):
+        """What the shipped weights of a purifier are called, if there are any."""
+        return self.dataset if kind == "pssr" else f"{self.dataset}-{kind}"
 
     def defenses(self):
-        """The purifiers of the main tables: {row: model}."""
+        """The purifiers of Tables 1 and 2: {row: model}."""
         return {row: self.defense(row) for row in self.entry.defenses}
 
     def pssr(self, name="main", **changes):

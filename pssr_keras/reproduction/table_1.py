@@ -1,5 +1,7 @@
 """Table 1: oblivious attackers, who know the classifier and no purifier."""
 
+import functools
+
 from .records import (
     accuracies,
     architecture_of,
@@ -12,15 +14,33 @@ from .records import (
 )
 
 
-def make(study):
+def rows(study):
     """Oblivious: every attack crafted on the classifier of its row; purifiers protect the undefended one."""
-    parts = []
-    for row, classifier in study.classifiers():
-        judged = {row: classifier}
+    found = {}
+    for row in study.entry.rows:
+        found[row] = functools.partial(attacked, study, row)
         if row == "undefended":
-            judged |= study.defenses()
-        parts += study.evaluations(classifier, judged)
-    return {"parts": parts, "schedule": study.schedule(), "trainings": study.trainings()}
+            found |= {name: functools.partial(protected, study, name) for name in study.entry.defenses}
+        for last, of in study.entry.last_epochs.items():
+            if of == row:
+                found[last] = functools.partial(attacked, study, row, last)
+    return found
+
+
+def attacked(study, row, last=None):
+    """The parts of a classifier, or of the last epoch of one that keeps its best, named `last`."""
+    classifier = study.classifier(row, last=last is not None)
+    return study.evaluations(classifier, {last or row: classifier})
+
+
+def protected(study, name):
+    """The parts of a purifier before the undefended classifier."""
+    return study.evaluations(study.classifier(), {name: study.defense(name)})
+
+
+def make(study):
+    """What stands beside the rows: how they were trained."""
+    return {"schedule": study.schedule(), "trainings": study.trainings()}
 
 
 def section(record, paper):

@@ -1,32 +1,56 @@
 """Table 2: transfer, by attackers who have but a substitute of the classifier."""
 
+import functools
+
 from .. import evaluation
 from .records import ARCHITECTURES, accuracies, conditions, leaks, numbers_of_images
 
+VARIANTS = ("+CAE&ARD", "+PS&CAE&ARD")
+OTHER = ", other architecture"
 
-def make(study):
+
+def rows(study):
     """Transfer: crafted on a substitute, trained as the row is, on the same data, with another seed.
 
-    Beside the PSSR stand two rows of Table 4, with and without surgery: does it matter to this attacker?
+    Beside the purifiers stand two rows of Table 4, with and without surgery: does it matter to this attacker?
     """
-    parts = []
     rows = study.entry.rows if study.entry.transfer_rows is None else study.entry.transfer_rows
     substitutes = [(row, None) for row in rows]
     if study.entry.other_architecture:
         substitutes.append(("undefended", study.entry.other_architecture))
+    found = {}
     for row, architecture in substitutes:
-        substitute = study.classifier(row, seed=1, architecture=architecture)
-        suffix = "" if architecture is None else ", other architecture"
-        judged = {f"{row}{suffix}": study.classifier(row)}
-        if row == "undefended":
-            judged |= {f"{name}{suffix}": defense for name, defense in study.defenses().items()}
-            for variant in ("+CAE&ARD", "+PS&CAE&ARD"):
-                judged[f"{variant}{suffix}"] = study.ablation(variant)
-        network = architecture or study.experiment(()).classifier.architecture
-        name = f"{network} of seed 1, trained by {study.objective(row)}"
-        for part in study.evaluations(substitute, judged, threat_model=evaluation.TRANSFER):
-            parts.append({"substitute": name, **part})
-    return {"parts": parts}
+        suffix = "" if architecture is None else OTHER
+        behind = (*study.entry.defenses, *VARIANTS) if row == "undefended" else ()
+        for name in (row, *behind):
+            found[f"{name}{suffix}"] = functools.partial(attacked, study, name, row, architecture)
+    return found
+
+
+def attacked(study, name, row, architecture):
+    """The parts of a classifier, a purifier or a variant, attacked through a substitute.
+
+    Args:
+        study: `Study`.
+        name: of what is judged.
+        row: how the substitute is trained.
+        architecture: of the substitute; the data set's own if None.
+    """
+    substitute = study.classifier(row, seed=1, architecture=architecture)
+    if name in VARIANTS:
+        judged = study.ablation(name)
+    else:
+        judged = study.defense(name) if name in study.entry.defenses else study.classifier(name)
+    network = architecture or study.experiment(()).classifier.architecture
+    words = f"{network} of seed 1, trained by {study.objective(row)}"
+    judged = {f"{name}{OTHER if architecture else ''}": judged}
+    found = study.evaluations(substitute, judged, threat_model=evaluation.TRANSFER)
+    return [{"substitute": words, **part} for part in found]
+
+
+def make(study):
+    """Nothing stands beside the rows: each says by which substitute it was attacked."""
+    return {}
 
 
 def section(record, paper):
