@@ -141,6 +141,7 @@ REPRODUCTIONS = {
         seeds=(0, 1),  # ours, because each is a training of its own
         main=(
             "train_limit=600",
+            "validation_size=100",
             "classifier.epochs=2",
             "cae.epochs=1",
             "arn.epochs=1",
@@ -155,7 +156,7 @@ REPRODUCTIONS = {
             "held_out=20",
             "held_out_steps=2",
         ),  # ours, because a smoke test is short
-        variant=("train_limit=300", "cae.epochs=1"),  # ours, because a smoke test is short
+        variant=("train_limit=300", "attack.training=fgsm"),  # ours, because a smoke test is short
         minutes=MINUTES_OF_SMOKE,
         main_minutes=0.5,  # ours, because it took so long
     ),
