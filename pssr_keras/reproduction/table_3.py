@@ -65,11 +65,8 @@ def told(part, paper):
         left = [cells[f"{source} {attack}"] for attack in names]
         verdict = checks.verdict_on_row(part["checks"][source], [cell["accuracy"] for cell in left])
         lines.append([f"`{source}`", *(percent(cell, 1) for cell in left), verdict])
-    others = [
-        f"{column}: {percent(cells[column], 1)}"
-        for column in cells
-        if column.startswith(f"{row} ") or column in ("benign", evaluation.WORST_CASE)
-    ]
+    through = {f"{source} {attack}" for source in sources for attack in names}
+    others = [f"{column}: {percent(cells[column], 1)}" for column in cells if column not in through]
     published = paper["table 3"].get(row)
     bpda = (
         f" The paper's BPDA: {published['BPDA']:.2f}, without saying through what; `identity` is the "
