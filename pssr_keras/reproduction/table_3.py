@@ -6,7 +6,7 @@ import functools
 from .. import attacks, config, evaluation
 from ..attacks import adaptive
 from ..evaluation import checks
-from .records import NAMES, conditions, grid, percent
+from .records import NAMES, conditions, entry_of, grid, percent
 
 
 def rows(study):
@@ -49,9 +49,11 @@ def attacked(study, row):
 
 
 def section(record, paper):
+    order = list(entry_of(record).purifiers)
+    parts = sorted(record["parts"], key=lambda part: order.index(*part["cells"]))
     return [
         "## Table 3: adaptive attackers",
-        *(paragraph for part in record["parts"] for paragraph in told(part, paper)),
+        *(paragraph for part in parts for paragraph in told(part, paper)),
     ]
 
 
