@@ -73,7 +73,7 @@ def test_a_card_warns_with_the_record_of_its_own_weights_alone():
     record = report.read_records(RESULTS / "mnist")["table_3"]
     assert "## Warning: in the worst case nothing stands" in model_cards.markdown(card, record)
     assert "0.0%** (0.0 to 0.4)" in model_cards.markdown(card, record)
-    (part,) = record["parts"]
+    part = next(part for part in record["parts"] if "PSSR" in part["cells"])
     cell = part["cells"]["PSSR"][evaluation.WORST_CASE] | {"accuracy": 0.5, "interval_95": [0.4, 0.6]}
     held = record | {"parts": [part | {"cells": {"PSSR": {evaluation.WORST_CASE: cell}}}]}
     assert "## Warning: in the worst case 50.0% stand" in model_cards.markdown(card, held)
