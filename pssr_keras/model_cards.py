@@ -59,9 +59,9 @@ def described(card, settings, entry):
         of_e = f", an autoencoder{of_e}"
     in_training = (
         f"{settings['hardened.inner_steps']} steps of PGD inside each step, eps "
-        f"{settings['attack.eps']:.4g} (Linf), on F(E(x)) as it was then"
+        f"{evaluation.in_pixels(settings['attack.eps'])} (Linf), on F(E(x)) as it was then"
         if hardened
-        else f"{', '.join(settings['attack.training'])}, eps {settings['attack.eps']:.4g} "
+        else f"{', '.join(settings['attack.training'])}, eps {evaluation.in_pixels(settings['attack.eps'])} "
         "(Linf), crafted on the classifier"
     )
     lines = {

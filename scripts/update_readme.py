@@ -11,6 +11,7 @@ import pathlib
 import sys
 
 from pssr_keras import checks, command_line, config, data, evaluation, model_cards, pretrained, reproduction
+from pssr_keras.evaluation import in_pixels
 from pssr_keras.report import percent
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -42,7 +43,7 @@ def headline(cards):
                 lines.append(f"| {data.DATASETS[dataset]}, PSSR, paper | {numbers} | {bpda:.2f} (BPDA) |")
     measured = {}
     for name, card in cards.items():
-        measured.setdefault((card["n"], pixels(card["attacks"]["pgd"]["eps"])), []).append(name)
+        measured.setdefault((card["n"], in_pixels(card["attacks"]["pgd"]["eps"])), []).append(name)
     budgets = [f"{', '.join(names)}: n = {n:,}, eps {eps}" for (n, eps), names in measured.items()]
     lines += [
         "",
@@ -76,9 +77,9 @@ def shipped(card, paper):
     lines += [
         "",
         f"Shipped weights, n = {card['n']:,}, data: {card['data']}, seed {card['seed']}; Wilson 95%",
-        f"intervals in brackets. Threat model {card['threat_model']}. eps {pixels(pgd['eps'])} (Linf);",
-        f"PGD {pgd['steps']} steps of {pixels(pgd['step_size'])} from a random start, last iterate; "
-        f"BIM and MIM {bim['steps']} steps of {pixels(bim['step_size'])}.",
+        f"intervals in brackets. Threat model {card['threat_model']}. eps {in_pixels(pgd['eps'])} (Linf);",
+        f"PGD {pgd['steps']} steps of {in_pixels(pgd['step_size'])} from a random start, last iterate; "
+        f"BIM and MIM {bim['steps']} steps of {in_pixels(bim['step_size'])}.",
     ]
     if "+PS" in card["cells"]:
         lines.append(
@@ -86,11 +87,6 @@ def shipped(card, paper):
         )
     lines.append(f"{defense} more accurate than on benign images: under {leaking}.")
     return "\n".join(lines) + "\n"
-
-
-def pixels(number):
-    """A number of pixel units as people write it: 0.3, or 8/255 where pixels are counted in 255ths."""
-    return f"{number:.2g}" if number >= 0.05 or 100 * number % 1 < 1e-6 else f"{255 * number:.3g}/255"
 
 
 def stronger(table_1, table_2, table_3, paper):

@@ -192,3 +192,19 @@ def test_beyond_a_budget_the_attacker_leaves_the_image():
     found = evaluation.within_budget(cells, "cw", [0.5, 0.5, 3.0, 3.0], 2.0)
     assert found["correct"] == "0101"
     assert evaluation.within_budget(cells, "cw", [0.5, 0.5, 3.0, 3.0], 9.0)["correct"] == "0100"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0.3, "0.3"),
+        (0.2, "0.2"),
+        (0.125, "0.125"),
+        (0, "0"),
+        (8 / 255, "8/255"),
+        (np.float32(2 / 255), "2/255"),
+        (1.6 / 255, "1.6/255"),
+    ],
+)
+def test_budgets_as_people_write_them(number, words):
+    assert evaluation.in_pixels(number) == words

@@ -40,7 +40,7 @@ from .statistics import (
     within_budget,
     worst_case,
 )
-from .text import align, budgets, leak_remark, remarks, table, with_chance
+from .text import align, budgets, in_pixels, leak_remark, remarks, table, with_chance
 
 __all__ = [
     "ADAPTIVE",
@@ -63,6 +63,7 @@ __all__ = [
     "flags_of",
     "identity",
     "images_hash",
+    "in_pixels",
     "indices_of",
     "label_leaks",
     "leak_remark",

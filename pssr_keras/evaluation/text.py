@@ -12,12 +12,17 @@ def align(lines):
     )
 
 
+def in_pixels(number):
+    """A budget or a step as people write it: 0.3, or 8/255 where the decimals have no end."""
+    return f"{number:g}" if len(f"{number:g}") <= len("0.125") else f"{255 * number:.3g}/255"
+
+
 def budgets(record):
     """The budgets of a record's attacks in words, such as "eps 0.3 (Linf)"."""
     texts = set()
     for config in record["attacks"].values():
-        norm = config.get("norm", "Linf")
-        texts.add(f"no budget ({norm})" if config["eps"] is None else f"eps {config['eps']:g} ({norm})")
+        budget = "no budget" if config["eps"] is None else f"eps {in_pixels(config['eps'])}"
+        texts.add(f"{budget} ({config.get('norm', 'Linf')})")
     return ", ".join(sorted(texts))
 
 
