@@ -38,7 +38,7 @@ def report(records, paper):
         if name in records:
             paragraphs += table.section(records[name], paper)
         else:
-            paragraphs += [f"## {name.replace('_', ' ').capitalize()}", "Not made in this study."]
+            paragraphs += [f"## {name.replace('_', ' ').capitalize()}", "Not made yet."]
     return "\n\n".join(paragraphs) + "\n"
 
 

@@ -337,7 +337,7 @@ def test_smoke_study_killed_and_continued(tmp_path):
     assert set(records) == set(reproduction.TABLES)
     folder = tmp_path / "study" / "report"
     text = (folder / "tables.md").read_text()
-    assert "Not made in this study" not in text
+    assert "Not made yet" not in text
     for name in report.FIGURES:
         assert (folder / f"{name}.png").stat().st_size > 10_000
 
