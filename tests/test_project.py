@@ -6,6 +6,8 @@ import graphlib
 import inspect
 import pathlib
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -235,3 +237,11 @@ def test_one_version_everywhere():
     assert re.search(
         rf"^## (\[Unreleased\]: )?\[?{re.escape(version)}", (ROOT / "CHANGELOG.md").read_text(), re.M
     )
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path):
+    """As in the folder that somebody cloned the project into."""
+    (tmp_path / "pssr_keras").mkdir()
+    code = "import importlib.util; print(importlib.util.find_spec('pssr_keras').origin)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.strip().endswith("__init__.py"), found.stdout + found.stderr
