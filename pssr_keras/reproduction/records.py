@@ -42,7 +42,7 @@ def schedule_of(record):
     images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
     return (
         f"All robust classifiers were trained on {images} images for {numbers['epochs']} epochs, with "
-        f"{numbers['inner_steps']} steps of their attacks. "
+        f"{numbers['inner_steps']} step{'' if numbers['inner_steps'] == 1 else 's'} of their attacks. "
     )
 
 
@@ -87,9 +87,10 @@ def columns_of(record):
 
 
 def rows_of(record):
-    """The rows of a table's record, in their order; the defense comes after those it is compared with."""
+    """The rows of a table's record, in their order: first the undefended one, last the purifiers."""
     rows = list(dict.fromkeys(row for part in record["parts"] for row in part["cells"]))
-    return sorted(rows, key=lambda row: row.startswith(tuple(entry_of(record).purifiers)))
+    purifiers = tuple(entry_of(record).purifiers)
+    return sorted(rows, key=lambda row: (row.startswith(purifiers), row != "undefended"))
 
 
 def numbers_of_images(record):
