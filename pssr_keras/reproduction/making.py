@@ -78,12 +78,12 @@ def finished(study, name):
         start = time.perf_counter()
         write_json(path, head | table.make(study) | {"seconds": round(time.perf_counter() - start)})
         return read_json(path)
+    record = read_json(path) if path.is_file() else head | {"parts": [], "seconds": 0}
     for row, make in missing_rows(study, name).items():
         print(f"{name.replace('_', ' ')}: {row}", flush=True)
         start = time.perf_counter()
-        record = read_json(path) if path.is_file() else head | {"parts": [], "seconds": 0}
         record["parts"] += make()
-        record |= table.make(study)
+        record |= table.make(study) if table.make else {}
         record["seconds"] += round(time.perf_counter() - start)
         write_json(path, record)
     return read_json(path)

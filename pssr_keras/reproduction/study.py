@@ -189,10 +189,6 @@ class Study:
         """What the shipped weights of a purifier are called, if there are any."""
         return self.dataset if kind == "pssr" else f"{self.dataset}-{kind}"
 
-    def defenses(self):
-        """The purifiers of Tables 1 and 2: {row: model}."""
-        return {row: self.defense(row) for row in self.entry.defenses}
-
     def pssr(self, name="main", **changes):
         """The PSSR of the main tables, or a variant of it, trained at the first call."""
         return self.defense("PSSR", name, **changes)

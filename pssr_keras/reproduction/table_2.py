@@ -14,8 +14,8 @@ def rows(study):
 
     Beside the purifiers stand two rows of Table 4, with and without surgery: does it matter to this attacker?
     """
-    rows = study.entry.rows if study.entry.transfer_rows is None else study.entry.transfer_rows
-    substitutes = [(row, None) for row in rows]
+    transfer = study.entry.rows if study.entry.transfer_rows is None else study.entry.transfer_rows
+    substitutes = [(row, None) for row in transfer]
     if study.entry.other_architecture:
         substitutes.append(("undefended", study.entry.other_architecture))
     found = {}
@@ -46,11 +46,6 @@ def attacked(study, name, row, architecture):
     judged = {f"{name}{OTHER if architecture else ''}": judged}
     found = study.evaluations(substitute, judged, threat_model=evaluation.TRANSFER)
     return [{"substitute": words, **part} for part in found]
-
-
-def make(study):
-    """Nothing stands beside the rows: each says by which substitute it was attacked."""
-    return {}
 
 
 def section(record, paper):

@@ -14,11 +14,6 @@ def rows(study):
     return {row: functools.partial(attacked, study, row) for row in study.entry.purifiers}
 
 
-def make(study):
-    """Nothing stands beside the rows."""
-    return {}
-
-
 def attacked(study, row):
     """The part of one purifier, in a list."""
     defense = study.defense(row)

@@ -25,14 +25,14 @@ class Table:
     """One table or figure of numbers.
 
     Attributes:
-        make: function, `Study` -> record; of a table that has `rows`, what stands beside them.
+        make: function, `Study` -> record; of a table that has `rows`, what stands beside them, if anything.
         section: function, record and the published numbers -> its paragraphs in Markdown.
         draw: function, record -> figure, if it is one.
         rows: function, `Study` -> {row: function without arguments -> parts of the record}. Each row is kept
             as soon as it is made, and one that is added later costs no other.
     """
 
-    make: typing.Callable
+    make: typing.Callable | None
     section: typing.Callable
     draw: typing.Callable | None = None
     rows: typing.Callable | None = None
@@ -40,8 +40,8 @@ class Table:
 
 TABLES = {
     "table_1": Table(table_1.make, table_1.section, rows=table_1.rows),
-    "table_2": Table(table_2.make, table_2.section, rows=table_2.rows),
-    "table_3": Table(table_3.make, table_3.section, rows=table_3.rows),
+    "table_2": Table(None, table_2.section, rows=table_2.rows),
+    "table_3": Table(None, table_3.section, rows=table_3.rows),
     "table_4": Table(table_4.make, table_4.section),
     "figure_1": Table(figure_1.make, figure_1.section, figure_1.draw),
     "figure_7": Table(figure_7.make, figure_7.section, figure_7.draw),
