@@ -272,6 +272,7 @@ class Reproduction:
         n_strong: images under AutoAttack, CW and adaptive attacks.
         strong_attacks, adaptive_attacks: as a user types them.
         standard_attacks: in place of the adaptive ones, on purifiers that claim to stand.
+        surrogates: of the purifiers, that adaptive attackers go through; all of them if None.
         alphas: of Fig. 7.
         passes: of Fig. 10(b).
         seeds: of the trainings that are compared.
@@ -291,6 +292,7 @@ class Reproduction:
     strong_attacks: tuple[str, ...] = ("autoattack", "cw")  # paper, section 4.2
     adaptive_attacks: tuple[str, ...] = (*ADAPTIVE_ATTACKS, "apgd-t")  # ours, because it is the strongest
     standard_attacks: tuple[str, ...] = STANDARD_ATTACKS[:2]  # ours, because the rest took hours for nothing
+    surrogates: tuple[str, ...] | None = None  # ours, because the worst case is that of all
     alphas: tuple[float, ...] = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0)  # paper, Fig. 7
     passes: tuple[int, ...] = (1, 2, 3, 4)  # paper, Fig. 10(b)
     seeds: tuple[int, ...] = (0, 1, 2)  # ours, because one training tells nothing of the next

@@ -341,6 +341,11 @@ def test_smoke_study_killed_and_continued(tmp_path):
     for name in report.FIGURES:
         assert (folder / f"{name}.png").stat().st_size > 10_000
 
+    parts = records["table_3"]["parts"]
+    assert [list(part["cells"]) for part in parts] == [["PSSR"], ["ARN"], ["hardened E"]]
+    for part in parts:
+        assert list(part["checks"]) == ["classifier", "identity", "frozen_mask"]
+
     # Numbers in the text are those of the flags.
     cell = row_of(records["table_1"], "PSSR")["pgd"]
     assert f"{100 * cell['correct'].count('1') / 40:.2f} (" in text

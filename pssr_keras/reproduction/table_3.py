@@ -20,6 +20,9 @@ def attacked(study, row):
     claims = row in study.entry.adaptive_defenses
     names = study.settings.standard_attacks if claims else study.settings.adaptive_attacks
     sources = adaptive.sources(defense)
+    if study.settings.surrogates is not None:
+        wanted = ("classifier", *study.settings.surrogates)
+        sources = {name: source for name, source in sources.items() if name in wanted}
     part = study.evaluate(
         sources,
         {row: defense},
