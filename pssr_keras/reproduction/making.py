@@ -83,7 +83,8 @@ def finished(study, name):
         print(f"{name.replace('_', ' ')}: {row}", flush=True)
         start = time.perf_counter()
         record["parts"] += make()
-        record |= table.make(study) if table.make else {}
+        for key, told in table.make(study).items() if table.make else ():
+            record[key] = record.get(key, {}) | told  # models of former rows may be gone by now
         record["seconds"] += round(time.perf_counter() - start)
         write_json(path, record)
     return read_json(path)
