@@ -25,8 +25,8 @@ class Table:
     """One table or figure of numbers.
 
     Attributes:
-        make: function, `Study` -> record; of a table that has `rows`, what stands beside them, if anything, as
-            {name: {row or other key: contents}}, added to what the record has.
+        make: function, `Study` -> record; of a table that has `rows`, what stands beside them, if anything:
+            {name: {key: contents}}, added to what the record has.
         section: function, record and the published numbers -> its paragraphs in Markdown.
         draw: function, record -> figure, if it is one.
         rows: function, `Study` -> {row: function without arguments -> parts of the record}. Each row is kept
