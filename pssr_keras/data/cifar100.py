@@ -105,7 +105,6 @@ REPRODUCTIONS = {
         n_strong=10,  # ours, because a smoke test needs few images
         strong_attacks=("apgd-ce", "cw:steps=20,searches=2"),  # ours, because AutoAttack takes minutes
         adaptive_attacks=("pgd:steps=5", "square:queries=10"),  # ours, because each surrogate is attacked
-        standard_attacks=("pgd:steps=5",),  # ours, because AutoAttack takes minutes
         surrogates=("identity", "frozen_mask"),  # ours, because each takes long to compile
         alphas=(1.0, 1.5),  # ours, because two points show that the figure works
         passes=(1, 2),  # ours, because each is a training of its own
@@ -118,9 +117,6 @@ REPRODUCTIONS = {
             "classifier.epochs=1",
             "cae.epochs=1",
             "extrapolator_channels=4",
-            "hardened.epochs=1",
-            "hardened.extrapolator_channels=4",
-            "hardened.inner_steps=1",
         ),  # ours, because a smoke test is short
         robust=(
             "classifier.width=1",
@@ -186,7 +182,6 @@ CIFAR100 = DataSet(
     },
     last_epochs={"RO, last epoch": "RO", "BagT, last epoch": "BagT"},
     transfer_rows=("undefended", "TRADES", "adversarial training"),
-    adaptive_defenses={"hardened E": "hardened"},
     other_architecture="multilayer_perceptron",
     cw_budget=0.5,  # ours, because it is the usual budget in L2 on CIFAR
 )
