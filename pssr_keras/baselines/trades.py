@@ -10,10 +10,10 @@ from .base import Objective, register
 from .inner import worst_images
 
 
-def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda):
+def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start=0.001):
     """l(x, y) + (1 / lambda) max over the eps-ball of KL(F(x) || F(x')) (Zhang et al. 2019): (B,).
 
-    The search begins a thousandth away from x, as in their code: at x itself the divergence is flat.
+    The search begins up to `start` away from x, in their code a thousandth: at x the divergence is flat.
     """
     clean = logits(x)
     fixed = tf.stop_gradient(clean)
@@ -21,7 +21,7 @@ def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda):
     def divergence(outputs):
         return kl_divergence(fixed, outputs)
 
-    x_adv = worst_images(divergence, logits, x, x + 0.001 * noise, eps, step_size, steps)
+    x_adv = worst_images(divergence, logits, x, x + start * noise, eps, step_size, steps)
     return cross_entropy(y, clean) + one_over_lambda * kl_divergence(clean, logits(x_adv))
 
 
@@ -32,9 +32,13 @@ class TRADES(Objective):
 
     Attributes:
         one_over_lambda: weight of the divergence.
+        start: how far from the image the search begins, in units of the pixel range; beyond eps, it begins
+            at the border. A search of one step needs all of eps: so near to the image, where the divergence
+            is flat, its direction is chance, and the network learns to be robust against that.
     """
 
     one_over_lambda: float = 6.0  # paper, Table 1, TRADES
+    start: float = 0.001  # ours, because it is that of the code of Zhang et al. 2019
 
     def loss(self, logits, x, y, noise, inner):
-        return trades(logits, x, y, noise, one_over_lambda=self.one_over_lambda, **inner)
+        return trades(logits, x, y, noise, one_over_lambda=self.one_over_lambda, start=self.start, **inner)

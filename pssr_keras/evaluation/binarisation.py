@@ -156,7 +156,8 @@ def run(attack, defense, images, surrogate=None, seed=0, inner=INNER, guesses=GU
     if attack.norm != "Linf":
         raise InputError(f"{attack.name} has the norm {attack.norm}, expected Linf")
     whole, twin, features, readout = binarised(defense, surrogate)
-    answers, features = compiled_logits(whole), tf.function(features, reduce_retracing=True)
+    signature = [tf.TensorSpec([None, *images.x.shape[1:]], tf.float32)]  # traced once, not for each number
+    answers, features = compiled_logits(whole), tf.function(features, input_signature=signature)
     eps, found, guessed, inseparable = attack.eps, [], [], 0
 
     def features_at(x):
