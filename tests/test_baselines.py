@@ -88,6 +88,16 @@ def test_trades_is_its_two_terms(batch):
     assert (divergence > at_random).numpy().all()
 
 
+@pytest.mark.parametrize("start", [0.001, 0.05, 0.5])
+def test_trades_begins_where_it_is_told_to_and_within_the_ball(batch, start):
+    x, y, noise = batch
+    numbers = {"eps": 0.1, "step_size": 0.025, "steps": 0, "one_over_lambda": 6.0}
+    begun = tf.clip_by_value(tf.clip_by_value(x + start * noise, x - 0.1, x + 0.1), 0, 1)
+    expected = cross_entropy(y, linear(x)) + 6 * losses.kl_divergence(linear(x), linear(begun))
+    found = baselines.trades(linear, x, y, noise, start=start, **numbers)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("objective", ["adversarial_training", "trades"])
 def test_training_makes_a_classifier_more_robust(objective, toy_classifier, toy_network, toy_images):
     robust = toy_network  # not a clone: a PSSR of another test may have frozen the original
