@@ -80,7 +80,7 @@ def test_the_worst_images_of_a_model_of_two_classes_are_at_the_corner(batch):
 
 def test_trades_is_its_two_terms(batch):
     x, y, noise = batch
-    numbers = {"eps": 0.1, "step_size": 0.025, "steps": 10}
+    numbers = {"eps": 0.1, "step_size": 0.025, "steps": 10, "start": 0.001}
     alone = baselines.trades(linear, x, y, noise, one_over_lambda=0.0, **numbers)
     np.testing.assert_allclose(alone, cross_entropy(y, linear(x)), rtol=1e-5)
     divergence = (baselines.trades(linear, x, y, noise, one_over_lambda=6.0, **numbers) - alone) / 6

@@ -219,9 +219,22 @@ def surrogates(defense):
     return {"exact": defense, "identity": Through(defense), **own}
 
 
-def sources(defense):
-    """What an attacker who knows a defense crafts on: its classifier alone, and all `surrogates`."""
-    return {"classifier": defense.classifier, **surrogates(defense)}
+def sources(defense, names=None):
+    """What an attacker who knows a defense crafts on: its classifier alone, and its `surrogates`.
+
+    Args:
+        defense: see `surrogates`.
+        names: of the surrogates; all of them if None.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    known = surrogates(defense)
+    names = list(known) if names is None else names
+    for name in names:
+        if name not in known:
+            raise InputError(f"unknown surrogate {name!r}, expected one of {', '.join(known)}")
+    return {"classifier": defense.classifier, **{name: known[name] for name in names}}
 
 
 def surrogate(pssr, name, **options):

@@ -10,7 +10,7 @@ from .base import Objective, register
 from .inner import worst_images
 
 
-def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start=0.001):
+def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start):
     """l(x, y) + (1 / lambda) max over the eps-ball of KL(F(x) || F(x')) (Zhang et al. 2019): (B,).
 
     The search begins up to `start` away from x, in their code a thousandth: at x the divergence is flat.

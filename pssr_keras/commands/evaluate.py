@@ -218,13 +218,7 @@ def attacked_models(arguments, pssr):
     if bool(arguments.substitute) != (arguments.threat_model == "transfer"):
         raise inputs.InputError("--threat-model transfer and --substitute belong together: give both")
     if arguments.threat_model == "adaptive":
-        surrogates = adaptive.surrogates(pssr)
-        for name in arguments.surrogate or ():
-            if name not in surrogates:
-                known = ", ".join(surrogates)
-                raise inputs.InputError(f"unknown surrogate {name!r}, expected one of {known}")
-        names = arguments.surrogate or surrogates
-        found = {"classifier": pssr.classifier, **{name: surrogates[name] for name in names}}
+        found = adaptive.sources(pssr, arguments.surrogate)
         if arguments.draws is None:
             return found
         return {name: adaptive.Expectation(model, arguments.draws) for name, model in found.items()}

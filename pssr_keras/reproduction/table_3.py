@@ -19,10 +19,7 @@ def attacked(study, row):
     defense = study.defense(row)
     claims = row in study.entry.adaptive_defenses
     names = study.settings.standard_attacks if claims else study.settings.adaptive_attacks
-    sources = adaptive.sources(defense)
-    if study.settings.surrogates is not None:
-        wanted = ("classifier", *study.settings.surrogates)
-        sources = {name: source for name, source in sources.items() if name in wanted}
+    sources = adaptive.sources(defense, study.settings.surrogates)
     part = study.evaluate(
         sources,
         {row: defense},
