@@ -1,10 +1,12 @@
 import json
 import pathlib
+import re
 import runpy
 
 import pytest
 
 from pssr_keras import data, evaluation, model_cards, pretrained, report
+from pssr_keras.files import load_model
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
@@ -29,6 +31,14 @@ def test_the_tables_are_about_the_shipped_weights():
         for part in records[name]["parts"]:
             if "PSSR" in part["cells"]:
                 assert part["weights"]["PSSR"] == card["weights"]["PSSR"]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*/classifiers/*.keras")), ids=lambda path: path.stem)
+def test_a_published_classifier_is_that_of_its_row(path):
+    record = report.read_records(path.parents[1])["table_1"]
+    weights = {row: found for part in record["parts"] for row, found in part["weights"].items()}
+    of_row = {re.sub(r"\W+", "_", row.lower()): found for row, found in weights.items()}
+    assert evaluation.weights_hash(load_model(path)) == of_row[path.stem]
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("*.json")), ids=lambda path: path.stem)
