@@ -1,9 +1,25 @@
 """What pixel surgery splits an attack into, judged by the classifier: an instrument of analysis."""
 
+import dataclasses
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from .. import evaluation, surgery
+
+
+@functools.lru_cache(maxsize=1)
+def predictor(classifier):
+    """What a classifier predicts, as a function that is traced once for all parts and readings."""
+    return tf.function(lambda x: tf.argmax(classifier(x, training=False), axis=-1), reduce_retracing=True)
+
+
+@functools.lru_cache(maxsize=4)
+def scorer(classifier, reading):
+    """The scores of a reading, as a function that is traced once for all attacks."""
+    classify = functools.partial(classifier, training=False)
+    return tf.function(lambda x: reading.scores(classify, x), reduce_retracing=True)
 
 
 def decomposed(classifier, images, x_adv, reading):
@@ -15,23 +31,22 @@ def decomposed(classifier, images, x_adv, reading):
     Returns:
         {part: measurement}.
     """
+    predicted = predictor(classifier)
+    scores = scorer(classifier, dataclasses.replace(reading, alpha=1.0))  # alpha has no part in them
 
-    @tf.function(reduce_retracing=True)
-    def predicted(x, x_adv):
-        salient, trivial = reading.masks(classify, x_adv)
+    def classes_of_parts(x, x_adv):
+        salient = reading.salient_of(scores(x_adv))
+        trivial = surgery.trivial_mask(salient)
         parts = (
             x_adv,
             surgery.perturbation_component(x, x_adv, salient),
             surgery.perturbation_component(x, x_adv, trivial),
             surgery.component(x_adv, trivial),
         )
-        return [tf.argmax(classify(part), axis=-1) for part in parts]
-
-    def classify(x):
-        return classifier(x, training=False)
+        return [predicted(part).numpy() for part in parts]
 
     found = [
-        [part.numpy() for part in predicted(images.x[rows], x_adv[rows])]
+        classes_of_parts(tf.constant(images.x[rows]), tf.constant(x_adv[rows]))
         for rows in evaluation.batches(len(images), 500)
     ]
     names = ("full", "salient perturbation", "trivial perturbation", "trivial component")
