@@ -39,7 +39,7 @@ class Study:
         source, data_dir: of the data, see `data.load`.
         shipped: take classifier and PSSR from the shipped weights instead of training them.
         test: the test images.
-        loaded: models that were read already: what was traced for one table serves the next.
+        loaded: models and images that were read already; what was traced for one table serves the next.
     """
 
     dataset: str
@@ -122,7 +122,7 @@ class Study:
         experiment, folder = self.training_of(row, seed, architecture)
         folder = training.prepare_folder(folder, experiment)
         if not (folder / "classifier.keras").is_file():
-            train, validation, _ = training.load_splits(experiment, self.data_dir)
+            train, validation, _ = self.splits(experiment)
             training.train_classifier(experiment, folder, train, validation)
             training.remove_intermediate(folder)
         return self.load(folder / ("classifier_last.keras" if last else "classifier.keras"))
@@ -173,11 +173,22 @@ class Study:
         finished = folder / f"{kind}.keras"
         if not finished.is_file():
             classifier = self.classifier()
-            train, validation, _ = training.load_splits(experiment, self.data_dir)
+            train, validation, _ = self.splits(experiment)
             cache = self.cache if name != "main" else None
             training.train_defense(experiment, folder, classifier, train, validation, cache)
             training.remove_intermediate(folder)
         return self.load(finished)
+
+    def splits(self, experiment):
+        """Training, validation and test images of an experiment; a study has many, of the same files."""
+
+        def read(dataset, split, **options):
+            key = (dataset, split, *sorted(options.items()))
+            if key not in self.loaded:
+                self.loaded[key] = data.load(dataset, split, **options)
+            return self.loaded[key]
+
+        return training.load_splits(experiment, self.data_dir, read)
 
     def load(self, path, read=load_model):
         """A model of this study, read at the first call."""

@@ -83,16 +83,22 @@ def check_names(experiment):
     check_defense(experiment)
 
 
-def load_splits(experiment, data_dir=None):
-    """Training, validation and test images of an experiment."""
+def load_splits(experiment, data_dir=None, read=data.load):
+    """Training, validation and test images of an experiment.
+
+    Args:
+        experiment: `settings.Experiment`.
+        data_dir: see `data.load`.
+        read: function with the arguments of `data.load`, which takes long: images may be at hand already.
+    """
     numbers = experiment.data
     options = {
         "source": numbers.source,
         "data_dir": data_dir,
         "exclude_bundled": numbers.exclude_bundled,
     }
-    train = data.load(experiment.dataset, "train", **options)
-    test = data.load(experiment.dataset, "test", **options)
+    train = read(experiment.dataset, "train", **options)
+    test = read(experiment.dataset, "test", **options)
     train, validation = data.split_validation(train, numbers.validation_size, experiment.seed)
     return (
         data.first(train, numbers.train_limit, "train", "data.train_limit"),
