@@ -1,9 +1,5 @@
-import os
-import platform
 import subprocess
 import sys
-
-import pytest
 
 
 def test_importing_the_package_prints_nothing():
@@ -34,17 +30,3 @@ def test_the_package_adds_little_to_the_import_of_tensorflow():
     program += "; print(time.process_time() - start)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert float(done.stdout) < 0.5
-
-
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN's default is another here")
-@pytest.mark.parametrize(("chosen", "expected"), [(None, "True"), ("0", "False")])
-def test_onednn_is_on_unless_told_otherwise(chosen, expected):
-    """Also where TensorFlow's own messages are wanted, which are then many."""
-    program = "import pssr_keras; from tensorflow.python.util import _pywrap_util_port as port"
-    program += "; print(port.IsMklEnabled())"
-    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "0"} | (
-        {} if chosen is None else {"TF_ENABLE_ONEDNN_OPTS": chosen}
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
-    assert done.stdout.strip() == expected, done.stderr
