@@ -87,14 +87,10 @@ def columns_of(record):
 
 
 def rows_of(record):
-    """The rows of a table's record, whenever made: classifiers as in the entry, others, purifiers."""
+    """The rows of a table's record, in their order: first the undefended one, last the purifiers."""
     rows = list(dict.fromkeys(row for part in record["parts"] for row in part["cells"]))
-    entry = entry_of(record)
-    purifiers, order = tuple(entry.purifiers), []
-    for row in entry.rows:
-        order += [row, *(last for last, of in entry.last_epochs.items() if of == row)]
-    known = {row: place for place, row in enumerate(order)}
-    return sorted(rows, key=lambda row: (row.startswith(purifiers), known.get(row, len(known))))
+    purifiers = tuple(entry_of(record).purifiers)
+    return sorted(rows, key=lambda row: (row.startswith(purifiers), row != "undefended"))
 
 
 def numbers_of_images(record):
