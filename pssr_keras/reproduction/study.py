@@ -184,14 +184,12 @@ class Study:
 
         def read(dataset, split, **options):
             key = (dataset, split, *sorted(options.items()))
-            if key not in self.loaded:
-                self.loaded[key] = data.load(dataset, split, **options)
-            return self.loaded[key]
+            return self.load(key, lambda _: data.load(dataset, split, **options))
 
         return training.load_splits(experiment, self.data_dir, read)
 
     def load(self, path, read=load_model):
-        """A model of this study, read at the first call."""
+        """A model of this study by its path, or what `read` makes of another key, read at the first call."""
         if path not in self.loaded:
             self.loaded[path] = read(path)
         return self.loaded[path]
