@@ -281,6 +281,7 @@ class Reproduction:
             each other, all alike.
         other: further changes for the substitute of another architecture.
         rows: {row: objective}, in place of those of the data set.
+        transfer_rows: of Table 2, in place of those of the data set; those if None.
         architecture: of the classifiers, in place of the data set's.
         minutes: {table: minutes on two cores, its training included}, those of one run, rounded up.
         main_minutes: the training of the classifier and of the long PSSR.
@@ -301,6 +302,7 @@ class Reproduction:
     variant: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
     rows: dict[str, str] = dataclasses.field(default_factory=dict)
+    transfer_rows: tuple[str, ...] | None = None  # ours, because only a smoke test has no time for them
     architecture: str | None = None  # ours, because only a smoke test has no time for the paper's
     minutes: dict[str, float] = dataclasses.field(default_factory=dict)
     main_minutes: float = 0.0

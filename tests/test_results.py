@@ -41,6 +41,17 @@ def test_a_published_classifier_is_that_of_its_row(path):
     assert evaluation.weights_hash(load_model(path)) == of_row[path.stem]
 
 
+@pytest.mark.parametrize("dataset", data.DATASETS)
+def test_the_tables_of_a_data_set_are_about_the_same_weights(dataset):
+    records = report.read_records(RESULTS / dataset)
+    found = {}
+    for name in ("table_1", "table_2", "table_3", "table_4"):
+        for part in records.get(name, {"parts": []})["parts"]:
+            for row, weights in part["weights"].items():
+                found.setdefault(row.removesuffix(", other architecture"), set()).add(weights)
+    assert [row for row, weights in found.items() if len(weights) > 1] == []
+
+
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("*.json")), ids=lambda path: path.stem)
 def test_a_record_names_no_path_of_a_machine(path):
     record = json.loads(path.read_text())

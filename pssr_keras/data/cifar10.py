@@ -146,6 +146,7 @@ REPRODUCTIONS = {
             "held_out_steps=2",
         ),  # ours, because a smoke test is short
         variant=("train_limit=200", "attack.training=fgsm"),  # ours, because a smoke test is short
+        transfer_rows=("undefended", "TRADES"),  # ours, because each is a training of its own
         rows={  # a fifth and less of the images, as 4,000 of 20,000
             "UAT++, 4,000 labels": "pseudo_labels:labels=80",
             "adversarial training, 4,000 labels": "few_labels:labels=80",

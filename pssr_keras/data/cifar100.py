@@ -128,6 +128,7 @@ REPRODUCTIONS = {
             "held_out_steps=2",
         ),  # ours, because a smoke test is short
         variant=("train_limit=200", "attack.training=fgsm"),  # ours, because a smoke test is short
+        transfer_rows=("undefended", "TRADES"),  # ours, because each is a training of its own
     ),
     "cpu": Reproduction(
         n=10_000,  # ours, because the paper names no number; this is the whole test split

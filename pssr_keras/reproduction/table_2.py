@@ -14,7 +14,7 @@ def rows(study):
 
     Beside the purifiers stand two rows of Table 4, with and without surgery: does it matter to this attacker?
     """
-    transfer = study.entry.rows if study.entry.transfer_rows is None else study.entry.transfer_rows
+    transfer = study.settings.transfer_rows or study.entry.transfer_rows or study.entry.rows
     substitutes = [(row, None) for row in transfer]
     if study.entry.other_architecture:
         substitutes.append(("undefended", study.entry.other_architecture))
