@@ -16,7 +16,7 @@ ARCHITECTURES = {
     "lenet5": "LeNet5",
     "resnet18": "ResNet18",
     "densenet121": "DenseNet121",
-    "densenet121_strided": "DenseNet121",
+    "densenet121_strided": "DenseNet121 at half the resolution",
     "multilayer_perceptron": "the perceptron",
 }
 
@@ -31,12 +31,14 @@ def architecture_of(record):
     numbers = entry_of(record).experiment.classifier
     found = record.get("schedule", {"architecture": numbers.architecture, "width": numbers.width})
     name, width = ARCHITECTURES.get(found["architecture"], found["architecture"]), found["width"]
-    return name if width == 1 else f"{name} of {width:g} times its width"
+    return name if width == 1 else f"{name} with {width:g} times its width"
 
 
 def schedule_of(record):
-    """The one schedule of all robust rows, in words; empty for a record that lacks it."""
-    if "schedule" not in record:
+    """The one schedule of all robust rows, in words; empty for a record without such rows."""
+    entry = entry_of(record)
+    robust = {*entry.rows, *entry.last_epochs} - {"undefended"}
+    if "schedule" not in record or not robust & set(rows_of(record)):
         return ""
     numbers = record["schedule"]
     images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
