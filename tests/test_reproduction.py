@@ -247,7 +247,7 @@ def test_table_1_tells_how_its_rows_were_trained():
     text = "\n".join(reproduction.TABLES["table_1"].section(record, paper))
     assert "| *Semi-SL, paper* | *62.30* | *64.44* |" in text
     assert "Not made here: PCL_p." in text
-    assert "ResNet18 of 0.25 times its width" in text
+    assert "ResNet18 with 0.25 times its width" in text
     assert "trained on 20,000 images for 3 epochs, with 4 steps" in text
     assert "for PSSR on the undefended one" in text
     assert "adversarial training: 20, 31, 5; epoch 2 is kept" in text
