@@ -36,9 +36,8 @@ def architecture_of(record):
 
 def schedule_of(record):
     """The one schedule of all robust rows, in words; empty for a record without such rows."""
-    entry = entry_of(record)
-    robust = {*entry.rows, *entry.last_epochs} - {"undefended"}
-    if "schedule" not in record or not robust & set(rows_of(record)):
+    robust = set(rows_of(record)) - {"undefended", *entry_of(record).purifiers}
+    if "schedule" not in record or not robust:
         return ""
     numbers = record["schedule"]
     images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
