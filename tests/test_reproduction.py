@@ -254,6 +254,9 @@ def test_table_1_tells_how_its_rows_were_trained():
     assert "UAT++, 4,000 labels: 20, 30, 29." in text
     assert "adversarial training lost 26 points after its best epoch" in text
     assert "of the teacher's 16,000, 61.2% were right" in text
+    record["trainings"] = {"PCL_p": steady | {"held_out": [0.11, 0.0, 0.24]}}
+    text = "\n".join(reproduction.TABLES["table_1"].section(record, paper))
+    assert "PCL_p lost 11 points on the way, and won them back" in text
     record["trainings"] = {"TRADES": steady}
     text = "\n".join(reproduction.TABLES["table_1"].section(record, paper))
     assert "none lost more than ten points" in text
