@@ -33,9 +33,13 @@ def test_the_tables_are_about_the_shipped_weights():
                 assert part["weights"]["PSSR"] == card["weights"]["PSSR"]
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*/classifiers/*.keras")), ids=lambda path: path.stem)
-def test_a_published_classifier_is_that_of_its_row(path):
-    record = report.read_records(path.parents[1])["table_1"]
+@pytest.mark.parametrize(
+    "path",
+    sorted([*RESULTS.glob("*/classifiers/*.keras"), *RESULTS.glob("*/arn.keras")]),
+    ids=lambda path: path.stem,
+)
+def test_a_published_model_is_that_of_its_row(path):
+    record = report.read_records(RESULTS / path.relative_to(RESULTS).parts[0])["table_1"]
     weights = {row: found for part in record["parts"] for row, found in part["weights"].items()}
     of_row = {re.sub(r"\W+", "_", row.lower()): found for row, found in weights.items()}
     assert evaluation.weights_hash(load_model(path)) == of_row[path.stem]
