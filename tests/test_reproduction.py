@@ -47,6 +47,8 @@ def test_mistakes_are_refused_before_any_work(tmp_path):
             reproduction.open_study(*arguments, tmp_path / "study", "bundled")
     with pytest.raises(InputError, match="unknown table 'table_9', expected one of table_1"):
         reproduction.run("mnist", "smoke", tmp_path / "study", "bundled", tables=["table_9"])
+    with pytest.raises(InputError, match="figure_1 is made as a whole: rows are those of table_1, table_2"):
+        reproduction.run("mnist", "smoke", tmp_path / "study", "bundled", tables=["figure_1"], rows=["PSSR"])
     assert not (tmp_path / "study").exists()
 
 
@@ -172,6 +174,49 @@ def test_a_row_that_is_added_costs_no_other(tmp_path, monkeypatch):
     assert record["dataset"] == "mnist"
     reproduction.run(*arguments, tables=["table_1"])
     assert len(made) == 4
+
+
+def test_some_rows_alone_beside_another_process(tmp_path, monkeypatch):
+    made = []
+    folder = tmp_path / "study"
+    arguments = ("mnist", "smoke", folder, "bundled")
+
+    def row(name, meanwhile=None):
+        def make():
+            made.append(name)
+            if meanwhile:
+                reproduction.run(*arguments, tables=["table_1"], rows=[meanwhile])
+            return [part(name, "1100")]
+
+        return make
+
+    def table(**rows):
+        return reproduction.Table(None, lambda record, paper: [], rows=lambda study: rows)
+
+    first = table(undefended=row("undefended"), TRADES=row("TRADES", meanwhile="PSSR"), PSSR=row("PSSR"))
+    monkeypatch.setitem(reproduction.TABLES, "table_1", first)
+    monkeypatch.setitem(reproduction.TABLES, "table_2", table(PSSR=row("PSSR, transfer")))
+    monkeypatch.setitem(reproduction.TABLES, "table_3", table(ARN=row("ARN")))
+    with pytest.raises(InputError, match="unknown row 'trades' of table_1, expected one of undefended"):
+        reproduction.run(*arguments, tables=["table_1"], rows=["trades"])
+    record = reproduction.run(*arguments, tables=["table_1"], rows=["TRADES"])["table_1"]
+    assert made == ["TRADES", "PSSR"]
+    assert [*reproduction.row_of(record, "PSSR")], "the row of the other process is lost"
+    # without names of tables: wherever the row is
+    assert reproduction.run(*arguments, rows=["PSSR"]).keys() == {"table_1", "table_2"}
+    assert made[2:] == ["PSSR, transfer"]
+    reproduction.run(*arguments, tables=["table_1"])
+    assert made[3:] == ["undefended"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RESULTS.glob("*/table_[123].json")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_any_row_alone_can_be_told(path):
+    table, dataset, record = path.stem, path.parent.name, json.loads(path.read_text())
+    for row in dict.fromkeys(row for part in record["parts"] for row in part["cells"]):
+        alone = record | {"parts": [part for part in record["parts"] if row in part["cells"]]}
+        assert row in report.report({table: alone}, reproduction.published(dataset))
 
 
 def test_names_of_trainings_stay_those_of_earlier_studies():

@@ -23,8 +23,20 @@ def estimate(study, missing):
     )
 
 
-def run(dataset, preset, folder, source="auto", data_dir=None, shipped=False, tables=None, changes=()):
+def run(
+    dataset,
+    preset,
+    folder,
+    source="auto",
+    data_dir=None,
+    shipped=False,
+    tables=None,
+    changes=(),
+    rows=None,
+):
     """Make the records of all tables, or read those that are finished.
+
+    Two processes may make different rows in one folder, where nothing that both need is still to be trained.
 
     Args:
         dataset, preset: see `config.reproductions`.
@@ -33,20 +45,37 @@ def run(dataset, preset, folder, source="auto", data_dir=None, shipped=False, ta
         shipped: take classifier and PSSR from the shipped weights instead of training them.
         tables: names of `TABLES`; all if None.
         changes: to the numbers of every training, as a user types them: "cae.epochs=5".
+        rows: of the tables that are made row by row, make these alone; all rows of all tables if None.
 
     Returns:
         {table: record}.
 
     Raises:
-        InputError: for an unknown data set, preset, table or setting, or a folder of another study.
+        InputError: for an unknown data set, preset, table, row or setting, or a folder of another study.
     """
-    names = list(TABLES) if tables is None else list(tables)
+    by_row = [name for name, table in TABLES.items() if table.rows]
+    every = TABLES if rows is None else by_row
+    names = list(every if tables is None else tables)
     for name in names:
         if name not in TABLES:
             raise InputError(f"unknown table {name!r}, expected one of {', '.join(TABLES)}")
+        if rows is not None and name not in by_row:
+            raise InputError(f"{name} is made as a whole: rows are those of {', '.join(by_row)}")
     study = open_study(dataset, preset, folder, source, data_dir, shipped, changes)
+    if rows is not None:
+        return chosen(study, names, rows)
     print(estimate(study, [name for name in names if not is_finished(study, name)]), flush=True)
     return {name: finished(study, name) for name in names}
+
+
+def chosen(study, names, rows):
+    """{table: record} of those tables that have any of the rows, with these rows made."""
+    known = {name: TABLES[name].rows(study) for name in names}
+    for row in rows:
+        if not any(row in made for made in known.values()):
+            expected = "; ".join(dict.fromkeys(row for made in known.values() for row in made))
+            raise InputError(f"unknown row {row!r} of {', '.join(names)}, expected one of {expected}")
+    return {name: finished(study, name, rows) for name, made in known.items() if made.keys() & set(rows)}
 
 
 def path_of(study, name):
@@ -67,8 +96,8 @@ def is_finished(study, name):
     return path_of(study, name).is_file() and not (TABLES[name].rows and missing_rows(study, name))
 
 
-def finished(study, name):
-    """The record of a table: read, made, or made as far as it lacks rows."""
+def finished(study, name, rows=None):
+    """The record of a table: read, made, or made as far as it lacks rows, or those of `rows` alone."""
     path, table = path_of(study, name), TABLES[name]
     if is_finished(study, name):
         return read_json(path)
@@ -78,11 +107,17 @@ def finished(study, name):
         start = time.perf_counter()
         write_json(path, head | table.make(study) | {"seconds": round(time.perf_counter() - start)})
         return read_json(path)
-    record = read_json(path) if path.is_file() else head | {"parts": [], "seconds": 0}
     for row, make in missing_rows(study, name).items():
+        if rows is not None and row not in rows:
+            continue
+        if row not in missing_rows(study, name):
+            continue  # another process made it in the hours since this one looked
         print(f"{name.replace('_', ' ')}: {row}", flush=True)
         start = time.perf_counter()
-        record["parts"] += make()
+        parts = make()
+        # Read only now, for the same reason.
+        record = read_json(path) if path.is_file() else head | {"parts": [], "seconds": 0}
+        record["parts"] += parts
         for key, told in table.make(study).items() if table.make else ():
             record[key] = record.get(key, {}) | told  # models of former rows may be gone by now
         record["seconds"] += round(time.perf_counter() - start)
