@@ -282,21 +282,35 @@ def test_table_1_tells_how_its_rows_were_trained():
     record = {
         "dataset": "cifar10",
         "preset": "cpu",
-        "parts": [part("UAT++, 4,000 labels", "1100"), part("PSSR", "1000")],
+        "parts": [
+            part(row, flags)
+            for row, flags in {
+                "ARN": "0000",
+                "PSSR": "1000",
+                "PCL_p": "1100",
+                "UAT++, 4,000 labels": "1100",
+                "adversarial training": "1100",
+                "TRADES": "1100",
+                "undefended": "1110",
+            }.items()
+        ],
         "schedule": {
             "architecture": "resnet18", "width": 0.25, "train_limit": 20_000, "epochs": 3, "inner_steps": 4,
         },
-        "trainings": {"adversarial training": notes, "UAT++, 4,000 labels": taught},
+        "trainings": {"UAT++, 4,000 labels": taught, "adversarial training": notes},
     }  # fmt: skip
-    paper = {"table 1": {"Semi-SL": [62.3, 0, 0, 0, 64.44, 0, 0], "PSSR": [0] * 7, "PCL_p": [0] * 7}}
+    paper = {"table 1": {"Semi-SL": [62.3, 0, 0, 0, 64.44, 0, 0], "PSSR": [0] * 7, "PCL": [0] * 7}}
+    assert report.rows_of(record) == [
+        "undefended", "TRADES", "adversarial training", "UAT++, 4,000 labels", "PCL_p", "PSSR", "ARN",
+    ]  # fmt: skip
     text = "\n".join(reproduction.TABLES["table_1"].section(record, paper))
     assert "| *Semi-SL, paper* | *62.30* | *64.44* |" in text
-    assert "Not made here: PCL_p." in text
+    assert "Not made here: PCL." in text
     assert "ResNet18 with 0.25 times its width" in text
     assert "trained on 20,000 images for 3 epochs, with 4 steps" in text
-    assert "for PSSR on the undefended one" in text
-    assert "adversarial training: 20, 31, 5; epoch 2 is kept" in text
-    assert "UAT++, 4,000 labels: 20, 30, 29." in text
+    assert "for PSSR and ARN on the undefended one" in text
+    told = "adversarial training: 20, 31, 5; epoch 2 is kept. UAT++, 4,000 labels: 20, 30, 29."
+    assert told in text, "trainings in the order of the rows"
     assert "adversarial training lost 26 points after its best epoch" in text
     assert "of the teacher's 16,000, 61.2% were right" in text
     record["trainings"] = {"PCL_p": steady | {"held_out": [0.11, 0.0, 0.24]}}

@@ -37,10 +37,8 @@ def reproduce(arguments):
     )
     paper = reproduction.published(arguments.dataset)
     report.write(report.read_records(folder / "records"), folder / "report", paper)
-    minutes = (time.perf_counter() - start) / 60
-    print(
-        f"\n{len(records)} of {len(reproduction.TABLES)} tables in {minutes:.1f} minutes: {folder / 'report' / 'tables.md'}"
-    )
+    minutes, tables = (time.perf_counter() - start) / 60, folder / "report" / "tables.md"
+    print(f"\n{len(records)} of {len(reproduction.TABLES)} tables in {minutes:.1f} minutes: {tables}")
 
 
 def main(argv=None):

@@ -88,10 +88,14 @@ def columns_of(record):
 
 
 def rows_of(record):
-    """The rows of a table's record, in their order: first the undefended one, last the purifiers."""
-    rows = list(dict.fromkeys(row for part in record["parts"] for row in part["cells"]))
-    purifiers = tuple(entry_of(record).purifiers)
-    return sorted(rows, key=lambda row: (row.startswith(purifiers), row != "undefended"))
+    """The rows of a record: the data set's in its order, others as they were made, last the purifiers."""
+    rows = dict.fromkeys(row for part in record["parts"] for row in part["cells"])
+    entry = entry_of(record)
+    known = [*entry.rows, *entry.last_epochs, *entry.purifiers, *rows]
+    for last, of in entry.last_epochs.items():
+        known.remove(last)
+        known.insert(known.index(of) + 1, last)
+    return sorted(rows, key=lambda row: (row.startswith(tuple(entry.purifiers)), known.index(row)))
 
 
 def numbers_of_images(record):

@@ -78,6 +78,12 @@ def missing(record, paper):
     return f"Not made here: {enumerated(rows)}. " if rows else ""
 
 
+def trainings_of(record):
+    """What there is to tell of the trainings, in the order of the rows: {row: its classifier.json}."""
+    found = record.get("trainings", {})
+    return {row: found[row] for row in rows_of(record) if row in found}
+
+
 BREAKDOWN = 0.1  # ours, because PGD accuracy on 500 images wavers by a few points from epoch to epoch
 
 
@@ -88,7 +94,7 @@ def largest_fall(values):
 
 def held_out(record):
     """A paragraph on accuracy under PGD after each epoch: did a training overfit to its own attack?"""
-    told = {row: notes for row, notes in record.get("trainings", {}).items() if notes.get("held_out")}
+    told = {row: notes for row, notes in trainings_of(record).items() if notes.get("held_out")}
     if not told:
         return []
     first = next(iter(told.values()))
@@ -113,6 +119,6 @@ def pseudo_labels(record):
     return [
         f"{row}: {notes['labels']:,} true labels; of the teacher's {notes['pseudo_labels']:,}, "
         f"{100 * notes['pseudo_label_accuracy']:.1f}% were right."
-        for row, notes in record.get("trainings", {}).items()
+        for row, notes in trainings_of(record).items()
         if notes.get("pseudo_labels")
     ]
