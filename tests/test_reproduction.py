@@ -321,6 +321,21 @@ def test_table_1_tells_how_its_rows_were_trained():
     assert "none lost more than ten points" in text
 
 
+def test_table_2_tells_only_of_rows_that_it_has():
+    substitute = {"substitute": "resnet18 of seed 1, trained by cross_entropy"}
+    record = {"dataset": "cifar10", "parts": [substitute | part("undefended", "1100")]}
+    paper = {"table 2": {"undefended": [0] * 7, "PSSR": [0] * 7, "PCL_p": [0] * 7}}
+    text = "\n".join(reproduction.TABLES["table_2"].section(record, paper))
+    assert "Not made here: PSSR and PCL_p." in text
+    assert "Table 4" not in text
+    assert "ther architecture" not in text
+    rows = ("PSSR", "PCL_p", "+CAE&ARD", "+PS&CAE&ARD")
+    record["parts"] += [substitute | part(row, "1000") for row in rows]
+    text = "\n".join(reproduction.TABLES["table_2"].section(record, paper))
+    assert "Not made here" not in text
+    assert "+CAE&ARD and +PS&CAE&ARD are those of Table 4" in text
+
+
 KILLED = textwrap.dedent("""
     import dataclasses, os, signal, sys
     from pssr_keras import data, reproduction

@@ -128,6 +128,24 @@ def accuracies(record, published=None):
     return grid(["accuracy in %", *(names_of(record).get(column, column) for column in columns)], lines)
 
 
+def enumerated(names):
+    """Names in words: "a", "a and b", "a, b and c"."""
+    *others, last = names
+    return f"{', '.join(others)}{' and ' if others else ''}{last}"
+
+
+def missing(record, published):
+    """Rows of the paper's table that the record lacks, in words.
+
+    Args:
+        record: of the table.
+        published: its rows in the paper, by name.
+    """
+    known = {entry_of(record).published_as.get(row, row) for row in rows_of(record)}
+    rows = [row for row in published if row not in known]
+    return f"Not made here: {enumerated(rows)}. " if rows else ""
+
+
 def leaks(record):
     """A sentence for each row that is more accurate under attack than on benign images."""
     lines = []

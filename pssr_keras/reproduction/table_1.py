@@ -8,7 +8,9 @@ from .records import (
     architecture_of,
     conditions,
     entry_of,
+    enumerated,
     leaks,
+    missing,
     numbers_of_images,
     rows_of,
     schedule_of,
@@ -53,29 +55,16 @@ def section(record, paper):
         "any distance, and within a budget.",
         accuracies(record, paper["table 1"]),
         *leaks(record),
-        f"{missing(record, paper)}The paper copied all baselines from their own publications, with other "
-        f"networks; ours are trained on {architecture_of(record)}.",
+        f"{missing(record, paper['table 1'])}The paper copied all baselines from their own publications, "
+        f"with other networks; ours are trained on {architecture_of(record)}.",
         *held_out(record),
         *pseudo_labels(record),
     ]
 
 
-def enumerated(names):
-    """Names in words: "a", "a and b", "a, b and c"."""
-    *others, last = names
-    return f"{', '.join(others)}{' and ' if others else ''}{last}"
-
-
 def purifiers(record):
     """The purifiers of a record, in words."""
     return enumerated([row for row in rows_of(record) if row in entry_of(record).defenses] or ["purifiers"])
-
-
-def missing(record, paper):
-    """Rows of the paper that the record lacks, in words."""
-    known = {entry_of(record).published_as.get(row, row) for row in rows_of(record)}
-    rows = [row for row in paper["table 1"] if row not in known]
-    return f"Not made here: {enumerated(rows)}. " if rows else ""
 
 
 def trainings_of(record):

@@ -3,7 +3,7 @@
 import functools
 
 from .. import evaluation
-from .records import ARCHITECTURES, accuracies, conditions, leaks, numbers_of_images
+from .records import ARCHITECTURES, accuracies, conditions, leaks, missing, numbers_of_images, rows_of
 
 VARIANTS = ("+CAE&ARD", "+PS&CAE&ARD")
 OTHER = ", other architecture"
@@ -56,12 +56,16 @@ def section(record, paper):
         if any(row.endswith("other architecture") for row in part["cells"])
     }
     other = "".join(f"Other architecture: {ARCHITECTURES.get(name, name)}. " for name in sorted(others))
+    variants = (
+        f"{' and '.join(VARIANTS)} are those of Table 4, on a shorter schedule, without and with surgery. "
+        if set(VARIANTS) <= set(rows_of(record))
+        else ""
+    )
     return [
         "## Table 2: transfer",
         "Crafted on a substitute, trained as the classifier of the row is, on the same data with "
-        f"another seed. Substitutes: {'; '.join(substitutes)}. {other}+CAE&ARD "
-        "and +PS&CAE&ARD are those of Table 4, on a shorter schedule, without and with surgery. "
-        f"{numbers_of_images(record)}; {conditions(record['parts'][0])}.",
+        f"another seed. Substitutes: {'; '.join(substitutes)}. {other}{variants}"
+        f"{missing(record, paper['table 2'])}{numbers_of_images(record)}; {conditions(record['parts'][0])}.",
         accuracies(record, paper["table 2"]),
         *leaks(record),
     ]
