@@ -6,6 +6,7 @@ and a small study then run on toys of every kind at once.
 
 import dataclasses
 import json
+import re
 
 import keras
 import numpy as np
@@ -211,6 +212,9 @@ def test_a_table_whose_time_nobody_measured_is_announced_as_such(toys, tmp_path)
     text = making.estimate(study, ["table_3", "toy_table"])
     assert "about 25 minutes" in text
     assert text.endswith("; nobody has measured toy_table")
+    assert making.estimate(study, ["toy_table"]).endswith("tables to make: nobody has measured toy_table")
+    everything = making.estimate(study, list(settings.minutes))
+    assert re.search(r": about [34] hours on two cores, less where [^;]*$", everything)
 
 
 @pytest.mark.slow

@@ -13,14 +13,17 @@ def estimate(study, missing):
     begun = f"{len(missing)} of {len(TABLES)} tables to make"
     if not missing or not study.settings.minutes:
         return begun if not missing else f"{begun}; nobody has measured how long preset {study.preset} takes"
-    minutes = sum(study.settings.minutes.get(name, 0) for name in missing)
+    known = [name for name in missing if name in study.settings.minutes]
     unknown = [name for name in missing if name not in study.settings.minutes]
+    minutes = sum(study.settings.minutes[name] for name in known)
     if not study.shipped and not (study.folder / "models" / "pssr-main" / "pssr.keras").is_file():
         minutes += study.settings.main_minutes
-    return (
-        f"{begun}: about {minutes:.0f} minutes on two cores, less where models and images are there already"
-        + (f"; nobody has measured {', '.join(unknown)}" if unknown else "")
+    duration = f"{minutes:.0f} minutes" if minutes < 180 else f"{minutes / 60:.0f} hours"
+    told = (
+        [f"about {duration} on two cores, less where models and images are there already"] if minutes else []
     )
+    told += [f"nobody has measured {', '.join(unknown)}"] if unknown else []
+    return f"{begun}: {'; '.join(told)}"
 
 
 def run(
