@@ -283,7 +283,7 @@ class Reproduction:
         rows: {row: objective}, in place of those of the data set.
         transfer_rows: of Table 2, in place of those of the data set; those if None.
         architecture: of the classifiers, in place of the data set's.
-        minutes: {table: minutes on two cores, its training included}, those of one run, rounded up.
+        minutes: {table: minutes on two cores at most, its training included}, those of one run, rounded up.
         main_minutes: the training of the classifier and of the long PSSR.
     """
 
