@@ -54,6 +54,20 @@ def test_a_published_model_is_that_of_its_row(path):
     assert evaluation.weights_hash(load_model(path)) == of_row[path.stem]
 
 
+def test_the_longer_training_is_that_of_its_record_and_of_the_text():
+    record = json.loads((RESULTS / "cifar10" / "longer_adversarial_training.json").read_text())
+    classifier = load_model(RESULTS / "cifar10" / "longer_adversarial_training.keras")
+    text = " ".join((RESULTS.parent / "docs" / "reproduction.md").read_text().split())
+    for part in record["parts"]:
+        ((row, cells),) = part["cells"].items()
+        assert part["weights"][row] == evaluation.weights_hash(classifier)
+        for cell in cells.values():
+            assert cell == evaluation.measurement(evaluation.flags_of(cell["correct"]))
+    (strong,) = (part for part in record["parts"] if "autoattack" in part["attacks"])
+    told = report.percent(strong["cells"][row]["autoattack"], 1).replace(" (", "% (")
+    assert f"AutoAttack leaves {told}" in text
+
+
 @pytest.mark.parametrize("dataset", data.DATASETS)
 def test_the_tables_of_a_data_set_are_about_the_same_weights(dataset):
     records = report.read_records(RESULTS / dataset)

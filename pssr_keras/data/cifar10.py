@@ -175,6 +175,7 @@ REPRODUCTIONS = {
             "figure_1": 2,
             "figure_7": 4,
             "mask_exchange": 4,
+            "seeds": 60,
         },
         main_minutes=150,  # ours, because it took two hours to three
     ),
