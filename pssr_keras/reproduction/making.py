@@ -110,11 +110,10 @@ def finished(study, name, rows=None):
         start = time.perf_counter()
         write_json(path, head | table.make(study) | {"seconds": round(time.perf_counter() - start)})
         return read_json(path)
-    for row, make in missing_rows(study, name).items():
-        if rows is not None and row not in rows:
+    for row, make in table.rows(study).items():
+        # Looked up anew for each row: another process may have made it in the hours of the last one.
+        if (rows is not None and row not in rows) or row not in missing_rows(study, name):
             continue
-        if row not in missing_rows(study, name):
-            continue  # another process made it in the hours since this one looked
         print(f"{name.replace('_', ' ')}: {row}", flush=True)
         start = time.perf_counter()
         parts = make()

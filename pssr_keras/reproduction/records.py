@@ -91,11 +91,12 @@ def rows_of(record):
     """The rows of a record: the data set's in its order, others as they were made, last the purifiers."""
     rows = dict.fromkeys(row for part in record["parts"] for row in part["cells"])
     entry = entry_of(record)
-    known = [*entry.rows, *entry.last_epochs, *entry.purifiers, *rows]
-    for last, of in entry.last_epochs.items():
-        known.remove(last)
-        known.insert(known.index(of) + 1, last)
-    return sorted(rows, key=lambda row: (row.startswith(tuple(entry.purifiers)), known.index(row)))
+    order, last = [*entry.rows, *entry.purifiers, *rows], entry.last_epochs
+
+    def place(row):
+        return row.startswith(tuple(entry.purifiers)), order.index(last.get(row, row)), row in last
+
+    return sorted(rows, key=place)
 
 
 def numbers_of_images(record):

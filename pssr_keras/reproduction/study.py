@@ -259,12 +259,7 @@ def check_dataset(name):
         raise InputError(f"no tables of data set {name!r} yet, expected one of {', '.join(known)}")
 
 
-TOLD_ONLY = ("minutes", "main_minutes")  # estimates: they change no result, so a study outlives their change
-
-
-def deciding(settings):
-    """The numbers of `settings.Reproduction` that decide over results: {name: value}."""
-    return {name: value for name, value in dataclasses.asdict(settings).items() if name not in TOLD_ONLY}
+TOLD_ONLY = {"minutes", "main_minutes"}  # estimates: they change no result, so a study outlives their change
 
 
 def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=False, changes=()):
@@ -281,14 +276,14 @@ def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=Fa
     test = data.load(dataset, "test", source, data_dir)
     folder = pathlib.Path(folder)
     wanted = {"dataset": dataset, "preset": preset, "source": source, "shipped": shipped}
-    wanted = json.loads(json.dumps(wanted | deciding(settings)))
+    wanted = json.loads(json.dumps(wanted | dataclasses.asdict(settings)))
     described = folder / "study.json"
     if folder.is_file():
         raise InputError(f"{folder} is a file, expected a folder: choose another --out")
     if described.is_file():
         unset = config.Reproduction(n=0, n_strong=0)  # what a study lacks is younger than it is
-        found = json.loads(json.dumps(deciding(unset))) | read_json(described)
-        names = (wanted | found).keys() - set(TOLD_ONLY)
+        found = json.loads(json.dumps(dataclasses.asdict(unset))) | read_json(described)
+        names = (wanted | found).keys() - TOLD_ONLY
         changed = sorted(name for name in names if found.get(name) != wanted.get(name))
         if changed:
             raise InputError(
