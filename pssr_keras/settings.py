@@ -82,6 +82,9 @@ class RobustSettings:
 
     After each of their epochs PGD attacks a few validation images: an objective may select by it, and where
     accuracy under PGD breaks down, the training has overfitted to its own attack.
+
+    With a warm start the training begins with the weights of a classifier that cross-entropy made of the same
+    labels. A short training then spends its time on robustness (Jeddi et al. 2020).
     """
 
     inner_steps: int
@@ -90,6 +93,7 @@ class RobustSettings:
     held_out: int = 500  # ours, because its standard error is two points; half of the validation images
     held_out_steps: int = 10  # ours, because Rice et al. 2020 select by ten
     held_out_step_size: float = 0.25  # ours, because Rice et al. 2020 take 2/255 of 8/255; in units of eps
+    warm_start: bool = False  # ours, because the publications of the objectives begin with random weights
 
 
 @dataclasses.dataclass(frozen=True)

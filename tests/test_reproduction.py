@@ -109,6 +109,14 @@ def study_of(dataset, preset, folder=ROOT, test=None, **changes):
     return reproduction.Study(dataset, preset, settings, folder, "tfds", None, False, test)
 
 
+def test_a_warm_start_is_the_undefended_classifier_of_the_same_seed_that_knows_no_more_labels(monkeypatch):
+    study = study_of("cifar10", "smoke")
+    monkeypatch.setattr(type(study), "classifier", lambda self, *asked: asked)
+    assert study.start_of("TRADES", 1, None)() == ("undefended", 1, None)
+    assert study.start_of("UAT++, 4,000 labels", 0, None) is None
+    assert study.start_of("adversarial training, 4,000 labels", 0, None) is None
+
+
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10", "cifar100"])
 def test_every_preset_reads_its_own_changes(dataset):
     assert list(config.reproductions()[dataset]) == ["smoke", "cpu", "paper"]
@@ -297,6 +305,7 @@ def test_table_1_tells_how_its_rows_were_trained():
         ],
         "schedule": {
             "architecture": "resnet18", "width": 0.25, "train_limit": 20_000, "epochs": 3, "inner_steps": 4,
+            "warm_start": True,
         },
         "trainings": {"UAT++, 4,000 labels": taught, "adversarial training": notes},
     }  # fmt: skip
@@ -308,7 +317,12 @@ def test_table_1_tells_how_its_rows_were_trained():
     assert "| *Semi-SL, paper* | *62.30* | *64.44* |" in text
     assert "Not made here: PCL." in text
     assert "ResNet18 with 0.25 times its width" in text
-    assert "trained on 20,000 images for 3 epochs, with 4 steps" in text
+    assert (
+        "began with the weights of the undefended one and were trained on 20,000 images for 3 epochs" in text
+    )
+    record["schedule"].pop("warm_start")  # of an older record
+    text = "\n".join(reproduction.TABLES["table_1"].section(record, paper))
+    assert "All robust classifiers were trained on 20,000 images for 3 epochs, with 4 steps" in text
     assert "for PSSR and ARN on the undefended one" in text
     told = "adversarial training: 20, 31, 5; epoch 2 is kept. UAT++, 4,000 labels: 20, 30, 29."
     assert told in text, "trainings in the order of the rows"

@@ -51,22 +51,25 @@ def log_of(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_an_interrupted_training_ends_as_an_uninterrupted_one(objective, splits, tmp_path, monkeypatch):
-    whole = train(objective, tmp_path / "whole", splits)
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(objective, warm, splits, tmp_path, monkeypatch):
+    changes = {"warm_start": warm}
+    whole = train(objective, tmp_path / "whole", splits, **changes)
     original = training.Checkpoint.on_epoch_end
 
     def interrupt(self, epoch, logs=None):
         original(self, epoch, logs)
-        if epoch == 1 and "teacher" not in str(self.path):
+        if epoch == 1 and self.path.parent.name == "parts":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(training.Checkpoint, "on_epoch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(objective, tmp_path / "parts", splits)
+            train(objective, tmp_path / "parts", splits, **changes)
+    assert (tmp_path / "parts" / "start" / "classifier.keras").is_file() == warm
     assert not (tmp_path / "parts" / "classifier.keras").exists()
-    parts = train(objective, tmp_path / "parts", splits)
+    parts = train(objective, tmp_path / "parts", splits, **changes)
     for expected, found in zip(whole.get_weights(), parts.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
@@ -120,6 +123,30 @@ def test_other_objectives_keep_their_last_epoch(splits, tmp_path):
     assert [float(row["held_out"]) for row in rows] == notes["held_out"]
     benign = evaluation.correct(last, held_out.x, held_out.y).mean()
     assert float(rows[-1]["held_out_benign"]) == pytest.approx(benign)
+
+
+def test_a_warm_start_begins_with_the_weights_it_is_given(splits, tmp_path):
+    start = train("cross_entropy", tmp_path / "start", splits)
+    experiment = tiny("adversarial_training", warm_start=True, **{"classifier.learning_rate": 0.0})
+    folder = training.prepare_folder(tmp_path / "run", experiment)
+    found = stage.train_classifier(experiment, folder, *splits, start=lambda: start)
+    for expected, weights in zip(start.get_weights(), found.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+    assert not (folder / "start").exists()
+
+
+def test_a_warm_start_is_trained_on_the_labels_that_are_left(splits, tmp_path, monkeypatch):
+    asked, original = [], stage.train_classifier
+
+    def note(experiment, folder, train, *others, **options):
+        asked.append((folder.name, experiment.classifier.objective, len(np.unique(train.indices))))
+        return original(experiment, folder, train, *others, **options)
+
+    monkeypatch.setattr(stage, "train_classifier", note)
+    train("few_labels:labels=100", tmp_path / "run", splits, warm_start=True)
+    assert asked[1:] == [("start", "cross_entropy", 100)]
+    training.prepare_folder(tmp_path / "run", tiny("trades"), overwrite=True)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json"}
 
 
 def test_a_plain_training_is_not_attacked(splits, tmp_path):

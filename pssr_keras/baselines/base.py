@@ -46,6 +46,8 @@ class Objective:
     name: typing.ClassVar[str]
     # Whether the weights that count are those of the epoch with the best PGD accuracy on held-out images.
     selects: typing.ClassVar[bool] = False
+    # Whether labels are hidden from it, as they must be from whatever it starts with.
+    hides_labels: typing.ClassVar[bool] = False
 
     def loss(self, logits, x, y, noise, inner):
         """The loss of each image (B,), as TensorFlow operations.

@@ -1,6 +1,7 @@
 """Adversarial training on the few images whose labels are kept: what pseudo-labels are compared with."""
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -18,6 +19,7 @@ class FewLabels(AdversarialTraining):
         labels: see `labels.kept_rows`.
     """
 
+    hides_labels: typing.ClassVar[bool] = True
     labels: int = 4_000  # Uesato et al. 2019, CIFAR-10
 
     def images(self, train, experiment, folder, teach):

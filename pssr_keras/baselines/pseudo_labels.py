@@ -1,6 +1,7 @@
 """UAT++: adversarial training where most labels are hidden and a teacher's answers stand for them."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -45,6 +46,7 @@ class PseudoLabels(Objective):
         divergence: weight of the divergence.
     """
 
+    hides_labels: typing.ClassVar[bool] = True
     labels: int = 4_000  # Uesato et al. 2019, CIFAR-10
     divergence: float = 3.0  # of dyoony/SRST_AWR; that of the authors is not known to us
 

@@ -41,8 +41,9 @@ def schedule_of(record):
         return ""
     numbers = record["schedule"]
     images = "all" if numbers["train_limit"] is None else f"{numbers['train_limit']:,}"
+    begun = "began with the weights of the undefended one and " if numbers.get("warm_start") else ""
     return (
-        f"All robust classifiers were trained on {images} images for {numbers['epochs']} epochs, with "
+        f"All robust classifiers {begun}were trained on {images} images for {numbers['epochs']} epochs, with "
         f"{numbers['inner_steps']} step{'' if numbers['inner_steps'] == 1 else 's'} of their attacks. "
     )
 

@@ -6,11 +6,12 @@ records/<table>.json   one a table
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import re
 
-from .. import attacks, config, data, evaluation, pretrained, training
+from .. import attacks, baselines, config, data, evaluation, pretrained, training
 from ..files import load_model, read_json, write_json
 from ..inputs import InputError
 
@@ -123,9 +124,20 @@ class Study:
         folder = training.prepare_folder(folder, experiment)
         if not (folder / "classifier.keras").is_file():
             train, validation, _ = self.splits(experiment)
-            training.train_classifier(experiment, folder, train, validation)
+            training.train_classifier(
+                experiment, folder, train, validation, start=self.start_of(row, seed, architecture)
+            )
             training.remove_intermediate(folder)
         return self.load(folder / ("classifier_last.keras" if last else "classifier.keras"))
+
+    def start_of(self, row, seed, architecture):
+        """`start` of `training.train_classifier`: the undefended classifier of the same seed.
+
+        None for a row from which labels are hidden, for that classifier knows them all.
+        """
+        if baselines.parse(self.objective(row)).hides_labels:
+            return None
+        return functools.partial(self.classifier, "undefended", seed, architecture)
 
     def training_of(self, row, seed=0, architecture=None):
         """The numbers and the folder of a classifier's training."""
@@ -157,6 +169,7 @@ class Study:
             "train_limit": experiment.data.train_limit,
             "epochs": experiment.classifier.epochs,
             "inner_steps": experiment.robust.inner_steps,
+            "warm_start": experiment.robust.warm_start,
         }
 
     def defense(self, row, name="main", **changes):

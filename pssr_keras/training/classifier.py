@@ -24,7 +24,9 @@ def check_names(numbers):
     classifier_optimizer(numbers, 1)  # refuses what it does not know
 
 
-def train_classifier(experiment, folder, train, validation, classifier_file=None, devices=ONE_DEVICE):
+def train_classifier(
+    experiment, folder, train, validation, classifier_file=None, devices=ONE_DEVICE, start=None
+):
     """The classifier of an experiment; see the head of this module.
 
     Of an objective that selects, `classifier.keras` is the epoch that was best on held-out images, and
@@ -36,6 +38,8 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
         train, validation: `data.Images`.
         classifier_file: a `.keras` file to take in place of a training.
         devices: on which to train; see `devices.select`.
+        start: function without arguments -> the classifier of a warm start, in place of one that is trained
+            first, on the same images and labels for as many epochs.
     """
     finished = folder / "classifier.keras"
     if devices.of_chief(finished.is_file()):
@@ -71,6 +75,11 @@ def train_classifier(experiment, folder, train, validation, classifier_file=None
 
     known = train
     train = devices.chief_first(functools.partial(objective.images, train, experiment, folder, teach))
+    if experiment.robust.warm_start and objective.takes_noise:
+        changes = {"classifier.objective": "cross_entropy"}
+        start = start or functools.partial(teach, train, folder / "start", changes)
+        classifier.set_weights(devices.chief_first(start).get_weights())
+        keras.utils.set_random_seed(seed)  # whether it was trained just now or only read changes nothing
     size = min(numbers.batch_size, len(train))
     devices.check_batch(size)
     steps = len(train) // size

@@ -67,7 +67,7 @@ def remove_run(folder):
         defense = readable(folder / "config.json")["defense"]
     except InputError:  # a damaged configuration is a reason to overwrite
         defense = "pssr"
-    for name in ("tensorboard", "teacher"):
+    for name in ("tensorboard", "start", "teacher"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for pattern in (f"{defense}.keras", *RUN_FILES):
         for path in folder.glob(pattern):
