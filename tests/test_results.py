@@ -55,7 +55,9 @@ def test_a_published_model_is_that_of_its_row(path):
     assert evaluation.weights_hash(load_model(path)) == of_row[path.stem]
 
 
-@pytest.mark.parametrize("name", ["cifar10/longer_adversarial_training", "cifar100/random_start"])
+@pytest.mark.parametrize(
+    "name", ["cifar10/longer_adversarial_training", "cifar10/random_start", "cifar100/random_start"]
+)
 def test_a_training_of_another_schedule_is_that_of_its_record_and_of_the_text(name):
     record, weights = json.loads((RESULTS / f"{name}.json").read_text()), RESULTS / f"{name}.keras"
     published = evaluation.weights_hash(load_model(weights)) if weights.is_file() else None

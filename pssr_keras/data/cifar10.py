@@ -167,7 +167,7 @@ REPRODUCTIONS = {
             "classifier.epochs=6",
             "inner_steps=1",
             "inner_step_size=1",
-        ),  # ours, because six passes suffice for a network that can already see, where random weights need 15
+        ),  # ours, because a network that sees already needs six passes, not fifteen
         variant=("train_limit=12000", "cae.epochs=5"),  # ours, because eleven take two hours
         other=("classifier.learning_rate=0.01",),  # ours, because the perceptron has no normalisation
         minutes={
@@ -218,7 +218,8 @@ CIFAR10 = DataSet(
         "adversarial training, 4,000 labels": "few_labels",
         "PCL": "prototype_conformity",
         # weight and budgets, 0.02 to 0.05 in units of 8/255, as in the code of the method
-        "PCL_p": "prototype_conformity:attacked=true,weight=1e-5,lowest_budget=51/80,highest_budget=51/32",
+        "PCL_p": "prototype_conformity:attacked=true,random_start=true,weight=1e-5,"
+        "lowest_budget=51/80,highest_budget=51/32",
     },
     transfer_rows=(
         "undefended",
