@@ -55,10 +55,8 @@ class PrototypeConformity(Objective):
     two sets of centres, both learned. The training begins with the cross-entropy alone.
 
     Attributes:
-        attacked: train on each image as it is and attacked by PGD on the cross-entropy, in evaluation mode;
-            False trains on clean images.
-        random_start: begin the attacks anywhere in the ball, for one step from the image is soon learned by
-            heart; False begins at the image, as their code does.
+        attacked: train on each image as it is and attacked by PGD, from the image itself, by the
+            cross-entropy in evaluation mode; False trains on clean images.
         weight: of the repulsion.
         centre_rate: learning rate of the attracting centres, by plain gradient descent.
         start_share: of the training, by cross-entropy alone; the centres follow the features meanwhile.
@@ -66,7 +64,6 @@ class PrototypeConformity(Objective):
     """
 
     attacked: bool = False
-    random_start: bool = False
     weight: float = 1e-4  # their code on clean images; 1e-5 in its adversarial training
     centre_rate: float = 0.5  # their code
     start_share: float = 0.2  # ours, because a short training has no time for their 164 epochs
@@ -85,16 +82,15 @@ class PrototypeConformity(Objective):
         )
 
     def attack(self, logits, x, y, noise, inner):
-        """Images attacked with budgets drawn for each of them, which one number of the noise decides."""
-        drawn = rows((noise[:, 0, 0, 0] + 1) / 2, x)
+        """Images attacked with budgets drawn for each of them."""
+        drawn = rows((noise[:, 0, 0, 0] + 1) / 2, x)  # the attack begins at x, so the noise is free
         share = self.lowest_budget + (self.highest_budget - self.lowest_budget) * drawn
         numbers = {name: share * inner[name] for name in ("eps", "step_size")}
-        start = x + numbers["eps"] * noise if self.random_start else x
 
         def loss(outputs):
             return cross_entropy(y, outputs)
 
-        return worst_images(loss, logits, x, start, steps=inner["steps"], **numbers)
+        return worst_images(loss, logits, x, x, steps=inner["steps"], **numbers)
 
 
 @keras.saving.register_keras_serializable("pssr_keras")

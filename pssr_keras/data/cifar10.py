@@ -218,8 +218,7 @@ CIFAR10 = DataSet(
         "adversarial training, 4,000 labels": "few_labels",
         "PCL": "prototype_conformity",
         # weight and budgets, 0.02 to 0.05 in units of 8/255, as in the code of the method
-        "PCL_p": "prototype_conformity:attacked=true,random_start=true,weight=1e-5,"
-        "lowest_budget=51/80,highest_budget=51/32",
+        "PCL_p": "prototype_conformity:attacked=true,weight=1e-5,lowest_budget=51/80,highest_budget=51/32",
     },
     transfer_rows=(
         "undefended",
