@@ -217,6 +217,15 @@ def test_a_table_whose_time_nobody_measured_is_announced_as_such(toys, tmp_path)
     assert re.search(r": about [34] hours on two cores, less where [^;]*$", everything)
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10", "cifar100"])
+def test_a_smoke_study_says_how_long_all_of_it_takes(dataset, tmp_path):
+    settings = data.DATASETS[dataset].reproductions["smoke"]
+    study = reproduction.Study(dataset, "smoke", settings, tmp_path, "bundled", None, True, None)
+    text = making.estimate(study, list(reproduction.tables.TABLES))
+    assert text.startswith("10 of 10 tables to make: about 3 minutes on two cores")
+    assert "nobody" not in text
+
+
 @pytest.mark.slow
 def test_a_small_study_of_toys(toys, tmp_path):
     tables = ["table_1", "table_3", "toy_table"]

@@ -1,6 +1,7 @@
 """CIFAR-10: colour images of ten kinds of things, the paper's second data set, and every number of it."""
 
 from ..settings import (
+    MINUTES_OF_SMOKE,
     ARNSettings,
     AttackSettings,
     CAESettings,
@@ -152,6 +153,7 @@ REPRODUCTIONS = {
             "UAT++, 4,000 labels": "pseudo_labels:labels=80",
             "adversarial training, 4,000 labels": "few_labels:labels=80",
         },
+        minutes=MINUTES_OF_SMOKE,
     ),
     "cpu": Reproduction(
         n=10_000,  # ours, because the paper names no number; this is the whole test split

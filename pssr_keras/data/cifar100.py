@@ -1,6 +1,7 @@
 """CIFAR-100: colour images of a hundred kinds of things, the paper's third data set, every number of it."""
 
 from ..settings import (
+    MINUTES_OF_SMOKE,
     AttackSettings,
     CAESettings,
     ClassifierSettings,
@@ -130,6 +131,7 @@ REPRODUCTIONS = {
         ),  # ours, because a smoke test is short
         variant=("train_limit=200", "attack.training=fgsm"),  # ours, because a smoke test is short
         transfer_rows=("undefended", "TRADES"),  # ours, because each is a training of its own
+        minutes=MINUTES_OF_SMOKE,
     ),
     "cpu": Reproduction(
         n=10_000,  # ours, because the paper names no number; this is the whole test split

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from ..settings import (
+    MINUTES_OF_SMOKE,
     AttackSettings,
     CAESettings,
     ClassifierSettings,
@@ -122,12 +123,6 @@ PRESETS = {
         "cae.epochs": 100,  # paper, section 4.3
     },
 }
-
-TABLES_AND_FIGURES = (
-    "table_1", "table_2", "table_3", "table_4", "figure_1", "figure_7", "figure_10b", "label_leak",
-    "mask_exchange", "seeds",
-)  # fmt: skip
-MINUTES_OF_SMOKE = dict.fromkeys(TABLES_AND_FIGURES, 0.3)  # ours, because all ten took three minutes
 
 REPRODUCTIONS = {
     "smoke": Reproduction(
