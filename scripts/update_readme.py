@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the tables of the shipped weights into README.md and docs/numbers.md, from cards and records.
+"""Write the tables of README.md, docs/numbers.md and docs/reproduction.md, from cards and records.
 
     python scripts/update_readme.py
 
@@ -12,11 +12,23 @@ import sys
 
 from pssr_keras import checks, command_line, config, data, evaluation, model_cards, pretrained, reproduction
 from pssr_keras.evaluation import in_pixels
-from pssr_keras.report import percent
+from pssr_keras.report import NAMES, percent
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 BUDGET = data.DATASETS["mnist"].cw_budget
+ACROSS = (
+    ("PSSR, benign", "table_1", "PSSR", "benign"),
+    ("PSSR, PGD crafted on its classifier", "table_1", "PSSR", "pgd"),
+    ("PSSR, PGD crafted on a classifier of another seed", "table_2", "PSSR", "pgd"),
+    ("PSSR, PGD crafted on a perceptron", "table_2", "PSSR, other architecture", "pgd"),
+    ("undefended, PGD crafted on a perceptron", "table_2", "undefended, other architecture", "pgd"),
+    ("PSSR, worst case of all that know it", "table_3", "PSSR", "worst case"),
+    ("E trained without surgery, benign", "table_4", "+CAE", "benign"),
+    ("E trained with surgery, benign", "table_4", "+PS&CAE", "benign"),
+    ("E trained without surgery, PGD", "table_4", "+CAE", "pgd"),
+    ("E trained with surgery, PGD", "table_4", "+PS&CAE", "pgd"),
+)
 
 
 def headline(cards):
@@ -157,6 +169,46 @@ def stronger(table_1, table_2, table_3, paper):
     return "\n".join(lines) + "\n"
 
 
+def across():
+    """What the tables of all data sets say of PSSR, each number beside the paper's, in Markdown."""
+    titles = [str(entry) for entry in data.DATASETS.values()]
+    lines = ["| accuracy in % | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
+    records = {
+        name: {table: read(name, f"{table}.json") for _, table, _, _ in ACROSS} for name in data.DATASETS
+    }
+    counts = {name: {} for name in records}
+    for words, table, row, column in ACROSS:
+        line = []
+        for name, tables in records.items():
+            cell, paper = reproduction.row_of(tables[table], row)[column], reproduction.published(name)
+            counts[name].setdefault(column, set()).add(len(cell["correct"]))
+            published = paper[table.replace("_", " ")].get(row)
+            if table == "table_3":
+                number = f"{published['BPDA']:.2f}, BPDA"
+            elif published:
+                number = f"{dict(zip(paper['columns'], published, strict=True))[column]:.2f}"
+            line.append(brief(cell) + (f", *{number}*" if published else ""))
+        lines.append(f"| {words} ({table.replace('_', ' ').capitalize()}) | {' | '.join(line)} |")
+    told = []
+    for name, title in zip(records, titles, strict=True):
+        part = next(part for part in records[name]["table_1"]["parts"] if "pgd" in part["attacks"])
+        images = [
+            f"{count:,} ({NAMES.get(column, column)})"
+            for column, found in counts[name].items()
+            for count in found
+        ]
+        eps = in_pixels(part["attacks"]["pgd"]["eps"])
+        told.append(
+            f"{title}: {part['data']}, seed {part['seed']}, eps {eps} (Linf), n = {', '.join(images)}"
+        )
+    lines += [
+        "",
+        "In brackets Wilson 95% intervals, *in italics the paper*. Tables 1 and 4: oblivious, 2: transfer, "
+        f"3: adaptive. {'; '.join(told)}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def quoted(names):
     return ", ".join(f"`{name}`" for name in names) or "none"
 
@@ -194,7 +246,12 @@ def numbers(text):
     return between(text, "table of stronger attackers", stronger(*records, paper))
 
 
-PAGES = {"README.md": front, "docs/numbers.md": numbers}
+def findings(text):
+    """The text of docs/reproduction.md with its table as the records have it."""
+    return between(text, "table of three data sets", across())
+
+
+PAGES = {"README.md": front, "docs/numbers.md": numbers, "docs/reproduction.md": findings}
 
 
 def update():

@@ -418,7 +418,9 @@ def test_smoke_preset_from_the_shell_interrupted_and_continued(tmp_path):
     assert "crafting" not in third.stdout
 
 
-@pytest.mark.parametrize(("page", "tables"), [("README.md", 1), ("docs/numbers.md", 3)])
+@pytest.mark.parametrize(
+    ("page", "tables"), [("README.md", 1), ("docs/numbers.md", 3), ("docs/reproduction.md", 1)]
+)
 def test_the_pages_of_numbers_say_what_the_records_say(page, tables):
     text = (SCRIPTS.parent / page).read_text()
     assert text.count(": begin -->") >= tables
