@@ -12,7 +12,7 @@ import sys
 
 from pssr_keras import checks, command_line, config, data, evaluation, model_cards, pretrained, reproduction
 from pssr_keras.evaluation import in_pixels
-from pssr_keras.report import NAMES, percent
+from pssr_keras.report import NAMES, percent, read_records
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -50,7 +50,7 @@ def headline(cards):
             lines.append(f"| {data.DATASETS[dataset]}, {row_name(name, dataset, row)} | {numbers} | {last} |")
             if name == dataset and row == "PSSR":
                 table = reproduction.published(dataset)
-                published = dict(zip(table["columns"], table["table 1"][row], strict=True))
+                published = published_row(table, "table 1", row)
                 numbers = " | ".join(f"{published[column]:.2f}" for column in ("benign", "pgd"))
                 lines.append(f"| {data.DATASETS[dataset]}, PSSR, paper | {numbers} | {bpda:.2f} (BPDA) |")
     measured = {}
@@ -81,7 +81,7 @@ def shipped(card, paper):
     for row, cells in card["cells"].items():
         lines.append(f"| {row} | " + " | ".join(percent(cells[column]) for column in columns) + " |")
         if row in paper["table 1"]:
-            published = dict(zip(paper["columns"], paper["table 1"][row], strict=True))
+            published = published_row(paper, "table 1", row)
             lines.append(f"| {row}, paper | " + " | ".join(f"{published[c]:.2f}" for c in columns) + " |")
     pgd, bim = card["attacks"]["pgd"], card["attacks"]["bim"]
     defense, cells = list(card["cells"].items())[-1]
@@ -103,7 +103,7 @@ def shipped(card, paper):
 
 def stronger(table_1, table_2, table_3, paper):
     """The PSSR under AutoAttack, CW, substitutes and surrogates, beside the paper, in Markdown."""
-    published = dict(zip(paper["columns"], paper["table 1"]["PSSR"], strict=True))
+    published = published_row(paper, "table 1", "PSSR")
     (oblivious,) = (part for part in table_1["parts"] if "PSSR" in part["cells"] and "cw" in part["attacks"])
     cells = reproduction.row_of({**table_1, "parts": [oblivious]}, "PSSR")
     within = reproduction.row_of({**table_1, "parts": [oblivious]}, "undefended")[reproduction.CW_WITHIN]
@@ -118,7 +118,7 @@ def stronger(table_1, table_2, table_3, paper):
     ]
     # Its number of images is that of the rows that name none.
     part = next(part for part in table_3["parts"] if "PSSR" in part["cells"])
-    published = dict(zip(paper["columns"], paper["table 2"]["PSSR"], strict=True))
+    published = published_row(paper, "table 2", "PSSR")
     for row, substitute in (("PSSR", "another LeNet5"), ("PSSR, other architecture", "a perceptron")):
         cells = reproduction.row_of(table_2, row)
         for column, name in (("bim", "BIM"), ("autoattack", "AutoAttack"), ("cw", "CW, no L2 budget")):
@@ -173,21 +173,15 @@ def across():
     """What the tables of all data sets say of PSSR, each number beside the paper's, in Markdown."""
     titles = [str(entry) for entry in data.DATASETS.values()]
     lines = ["| accuracy in % | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
-    records = {
-        name: {table: read(name, f"{table}.json") for _, table, _, _ in ACROSS} for name in data.DATASETS
-    }
+    records = {name: read_records(RESULTS / name) for name in data.DATASETS}
+    papers = {name: reproduction.published(name) for name in records}
     counts = {name: {} for name in records}
     for words, table, row, column in ACROSS:
         line = []
         for name, tables in records.items():
-            cell, paper = reproduction.row_of(tables[table], row)[column], reproduction.published(name)
+            cell = reproduction.row_of(tables[table], row)[column]
             counts[name].setdefault(column, set()).add(len(cell["correct"]))
-            published = paper[table.replace("_", " ")].get(row)
-            if table == "table_3":
-                number = f"{published['BPDA']:.2f}, BPDA"
-            elif published:
-                number = f"{dict(zip(paper['columns'], published, strict=True))[column]:.2f}"
-            line.append(brief(cell) + (f", *{number}*" if published else ""))
+            line.append(brief(cell) + beside(papers[name], table.replace("_", " "), row, column))
         lines.append(f"| {words} ({table.replace('_', ' ').capitalize()}) | {' | '.join(line)} |")
     told = []
     for name, title in zip(records, titles, strict=True):
@@ -207,6 +201,20 @@ def across():
         f"3: adaptive. {'; '.join(told)}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def beside(paper, table, row, column):
+    """The paper's number for a cell, to be put behind ours; empty where it has none."""
+    if row not in paper[table]:
+        return ""
+    if table == "table 3":
+        return f", *{paper[table][row]['BPDA']:.2f}, BPDA*"
+    return f", *{published_row(paper, table, row)[column]:.2f}*"
+
+
+def published_row(paper, table, row):
+    """{column: accuracy in %} of a row of the paper's Table 1, 2 or 4."""
+    return dict(zip(paper["columns"], paper[table][row], strict=True))
 
 
 def quoted(names):
