@@ -215,6 +215,8 @@ def test_a_table_whose_time_nobody_measured_is_announced_as_such(toys, tmp_path)
     assert making.estimate(study, ["toy_table"]).endswith("tables to make: nobody has measured toy_table")
     everything = making.estimate(study, list(settings.minutes))
     assert re.search(r": about [34] hours on two cores, less where [^;]*$", everything)
+    study = dataclasses.replace(study, settings=data.DATASETS["cifar10"].reproductions["cpu"])
+    assert re.search(r": about \d hours on one core, less where [^;]*$", making.estimate(study, ["table_1"]))
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10", "cifar100"])

@@ -253,7 +253,7 @@ def test_an_earlier_study_goes_on_and_its_settings_are_its_own(tmp_path):
     settings = json.loads(described.read_text())
     for younger in ("rows", "other", "architecture", "n_iterated"):
         del settings[younger]
-    settings["minutes"] = {"table_1": 1e6}  # an estimate of another day
+    settings |= {"minutes": {"table_1": 1e6}, "measured_on": "a laptop"}  # an estimate of another day
     described.write_text(json.dumps(settings))
     reproduction.open_study("mnist", "smoke", tmp_path / "study", "bundled")
     with pytest.raises(InputError, match=r"another study \(main, robust, variant differ\)"):

@@ -18,11 +18,13 @@ def estimate(study, missing):
     minutes = sum(study.settings.minutes[name] for name in known)
     if not study.shipped and not (study.folder / "models" / "pssr-main" / "pssr.keras").is_file():
         minutes += study.settings.main_minutes
-    duration = f"{minutes:.0f} minutes" if minutes < 180 else f"{minutes / 60:.0f} hours"
-    told = (
-        [f"about {duration} on two cores, less where models and images are there already"] if minutes else []
-    )
-    told += [f"nobody has measured {', '.join(unknown)}"] if unknown else []
+    told = []
+    if minutes:
+        duration = f"{minutes:.0f} minutes" if minutes < 180 else f"{minutes / 60:.0f} hours"
+        cores = study.settings.measured_on
+        told.append(f"about {duration} on {cores}, less where models and images are there already")
+    if unknown:
+        told.append(f"nobody has measured {', '.join(unknown)}")
     return f"{begun}: {'; '.join(told)}"
 
 
