@@ -180,6 +180,7 @@ REPRODUCTIONS = {
             "figure_1": 2,
             "figure_7": 4,
             "figure_10b": 57,
+            "label_leak": 45,
             "mask_exchange": 4,
             "seeds": 60,
         },

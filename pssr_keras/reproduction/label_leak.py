@@ -48,5 +48,5 @@ def section(record, paper):
         "away from what F saw, which is nearly always the true class, so the control does not clear every "
         f"suspicion. {trained(record)} n = {part['n']:,}; {conditions(part)}.",
         grid(head, lines),
-        "Above the benign column, McNemar's exact test: " + "; ".join(rises) + ".",
+        f"Above the benign column, McNemar's exact test: {'; '.join(rises) or 'no cell'}.",
     ]
