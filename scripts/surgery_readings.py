@@ -96,8 +96,7 @@ def readings(arguments):
             )
         table[name] = measure(pssr.classifier, images, versions, reading)
 
-    paper = reproduction.published(dataset)
-    published = dict(zip(paper["columns"], paper["table 4"]["+PS"], strict=True))
+    published = reproduction.published_row(reproduction.published(dataset), "table 4", "+PS")
     record = {
         "dataset": dataset,
         "data": images.source,

@@ -50,7 +50,7 @@ def headline(cards):
             lines.append(f"| {data.DATASETS[dataset]}, {row_name(name, dataset, row)} | {numbers} | {last} |")
             if name == dataset and row == "PSSR":
                 table = reproduction.published(dataset)
-                published = published_row(table, "table 1", row)
+                published = reproduction.published_row(table, "table 1", row)
                 numbers = " | ".join(f"{published[column]:.2f}" for column in ("benign", "pgd"))
                 lines.append(f"| {data.DATASETS[dataset]}, PSSR, paper | {numbers} | {bpda:.2f} (BPDA) |")
     measured = {}
@@ -81,7 +81,7 @@ def shipped(card, paper):
     for row, cells in card["cells"].items():
         lines.append(f"| {row} | " + " | ".join(percent(cells[column]) for column in columns) + " |")
         if row in paper["table 1"]:
-            published = published_row(paper, "table 1", row)
+            published = reproduction.published_row(paper, "table 1", row)
             lines.append(f"| {row}, paper | " + " | ".join(f"{published[c]:.2f}" for c in columns) + " |")
     pgd, bim = card["attacks"]["pgd"], card["attacks"]["bim"]
     defense, cells = list(card["cells"].items())[-1]
@@ -103,7 +103,7 @@ def shipped(card, paper):
 
 def stronger(table_1, table_2, table_3, paper):
     """The PSSR under AutoAttack, CW, substitutes and surrogates, beside the paper, in Markdown."""
-    published = published_row(paper, "table 1", "PSSR")
+    published = reproduction.published_row(paper, "table 1", "PSSR")
     (oblivious,) = (part for part in table_1["parts"] if "PSSR" in part["cells"] and "cw" in part["attacks"])
     cells = reproduction.row_of({**table_1, "parts": [oblivious]}, "PSSR")
     within = reproduction.row_of({**table_1, "parts": [oblivious]}, "undefended")[reproduction.CW_WITHIN]
@@ -118,7 +118,7 @@ def stronger(table_1, table_2, table_3, paper):
     ]
     # Its number of images is that of the rows that name none.
     part = next(part for part in table_3["parts"] if "PSSR" in part["cells"])
-    published = published_row(paper, "table 2", "PSSR")
+    published = reproduction.published_row(paper, "table 2", "PSSR")
     for row, substitute in (("PSSR", "another LeNet5"), ("PSSR, other architecture", "a perceptron")):
         cells = reproduction.row_of(table_2, row)
         for column, name in (("bim", "BIM"), ("autoattack", "AutoAttack"), ("cw", "CW, no L2 budget")):
@@ -209,12 +209,7 @@ def beside(paper, table, row, column):
         return ""
     if table == "table 3":
         return f", *{paper[table][row]['BPDA']:.2f}, BPDA*"
-    return f", *{published_row(paper, table, row)[column]:.2f}*"
-
-
-def published_row(paper, table, row):
-    """{column: accuracy in %} of a row of the paper's Table 1, 2 or 4."""
-    return dict(zip(paper["columns"], paper[table][row], strict=True))
+    return f", *{reproduction.published_row(paper, table, row)[column]:.2f}*"
 
 
 def quoted(names):

@@ -11,12 +11,12 @@ published.py        the paper's own numbers
 from .decomposition import decomposed
 from .making import run
 from .mask_exchange import exchanged
-from .published import published
+from .published import published, published_row
 from .records import CW_WITHIN, row_of
 from .study import ABLATION, WEAK, Study, check_dataset, open_study
 from .tables import TABLES, Table
 
 __all__ = [
     "ABLATION", "CW_WITHIN", "TABLES", "WEAK", "Study", "Table", "check_dataset", "decomposed", "exchanged",
-    "open_study", "published", "row_of", "run",
+    "open_study", "published", "published_row", "row_of", "run",
 ]  # fmt: skip

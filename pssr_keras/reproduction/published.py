@@ -19,3 +19,12 @@ def published(dataset):
         known = ", ".join(name for name in tables if name != "source")
         raise InputError(f"the paper has no tables of {dataset!r}, expected one of {known}")
     return tables[dataset]
+
+
+def published_row(paper, table, row):
+    """{column: accuracy in %} of a row of the paper's "table 1", "table 2" or "table 4".
+
+    Args:
+        paper: of a data set, see `published`.
+    """
+    return dict(zip(paper["columns"], paper[table][row], strict=True))
