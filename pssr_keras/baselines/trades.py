@@ -1,6 +1,7 @@
 """TRADES: cross-entropy of clean images, and how far an attack moves the answer away from theirs."""
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
@@ -14,14 +15,16 @@ def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start):
     """l(x, y) + (1 / lambda) max over the eps-ball of KL(F(x) || F(x')) (Zhang et al. 2019): (B,).
 
     The search begins up to `start` away from x, in their code a thousandth: at x the divergence is flat.
+    As in their code it runs in evaluation mode, so that it leaves the statistics of batch normalisation alone.
     """
-    clean = logits(x)
-    fixed = tf.stop_gradient(clean)
+    evaluated = functools.partial(logits, training=False)
+    fixed = tf.stop_gradient(evaluated(x))
 
     def divergence(outputs):
         return kl_divergence(fixed, outputs)
 
-    x_adv = worst_images(divergence, logits, x, x + start * noise, eps, step_size, steps)
+    x_adv = worst_images(divergence, evaluated, x, x + start * noise, eps, step_size, steps)
+    clean = logits(x)
     return cross_entropy(y, clean) + one_over_lambda * kl_divergence(clean, logits(x_adv))
 
 
