@@ -5,6 +5,7 @@ from .startup import start_tensorflow
 start_tensorflow()
 
 from . import attacks, classifiers  # classifiers, so that Keras knows the layers of a saved one
+from .attacks.compiled import clear_compiled
 from .cae import CAE
 from .config import experiment
 from .defense import PSSR
@@ -12,16 +13,19 @@ from .evaluation import cache, checks
 from .inputs import InputError
 from .pretrained import load_pretrained, model_card
 from .surgery import PixelSurgery
+from .version import __version__
 
 __all__ = [
     "CAE",
     "PSSR",
     "InputError",
     "PixelSurgery",
+    "__version__",
     "attacks",
     "cache",
     "checks",
     "classifiers",
+    "clear_compiled",
     "experiment",
     "load_pretrained",
     "model_card",

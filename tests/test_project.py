@@ -13,6 +13,7 @@ import tomllib
 import pytest
 import yaml
 
+import pssr_keras
 from pssr_keras import InputError, config, data, pretrained, settings
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -227,7 +228,7 @@ def test_impossible_experiments_are_refused(change):
 def test_one_version_everywhere():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == version
+    assert citation["version"] == pssr_keras.__version__ == version
     assert citation["cff-version"] == "1.2.0"
     paper = citation["preferred-citation"]
     readme = " ".join((ROOT / "README.md").read_text().split())

@@ -3,8 +3,9 @@
 from ..inputs import parse_eps
 from .apgd import APGDCE, APGDDLR, APGDT
 from .autoattack import AutoAttack
-from .base import REGISTRY, Attack, create, parse
+from .base import REGISTRY, Attack, create, file_name, names_of, parse
 from .carlini_wagner import CarliniWagner
+from .compiled import clear_compiled
 from .fab import FABT
 from .gradient import BIM, FGSM, MIM, PGD
 from .hop_skip_jump import HopSkipJump
@@ -12,5 +13,6 @@ from .square import Square
 
 __all__ = [
     "APGDCE", "APGDDLR", "APGDT", "BIM", "FABT", "FGSM", "MIM", "PGD", "REGISTRY", "Attack", "AutoAttack",
-    "CarliniWagner", "HopSkipJump", "Square", "create", "parse", "parse_eps",
+    "CarliniWagner", "HopSkipJump", "Square", "clear_compiled", "create", "file_name", "names_of", "parse",
+    "parse_eps",
 ]  # fmt: skip

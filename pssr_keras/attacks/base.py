@@ -13,6 +13,7 @@ that computes in half precision is refused.
 import copy
 import dataclasses
 import functools
+import re
 import typing
 
 import keras
@@ -28,6 +29,8 @@ from ..inputs import (
     parse_eps,
     parse_fields,
 )
+from . import compiled
+from .finite_gradient import refuse_bad_gradients, with_finite_gradient
 
 REGISTRY = {}
 
@@ -276,10 +279,11 @@ class Attack:
         shape = getattr(model, "input_shape", None) if isinstance(model, keras.Model) else None
         x = check_images(x, None if shape is None else shape[1:])
         check_seed(seed)
-        logits = check_logits(compiled_logits(model)(x))
-        y = check_labels(y, len(x), logits.shape[-1])
-        indices = np.arange(len(x)) if indices is None else np.asarray(indices)
-        x_adv = self.attack(model, x, y, logits, seed, indices)
+        with compiled.unchanged(model), refuse_bad_gradients(self, model, x, y):
+            logits = check_logits(answers(model, x))
+            y = check_labels(y, len(x), logits.shape[-1])
+            indices = np.arange(len(x)) if indices is None else np.asarray(indices)
+            x_adv = self.attack(model, x, y, logits, seed, indices)
         check_perturbation(self, x, x_adv)
         return x_adv
 
@@ -295,18 +299,56 @@ class Attack:
         return {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
 
 
+def names_of(attacks):
+    """A name for each attack, as a user types it: with the fields in which those of one class differ.
+
+    [FGSM(0.1), PGD(0.1, steps=5), PGD(0.1, steps=40)] are "fgsm", "pgd:steps=5" and "pgd:steps=40".
+
+    Raises:
+        InputError: if an attack is there twice.
+    """
+    configs, names = [attack.get_config() for attack in attacks], []
+    for attack, config in zip(attacks, configs, strict=True):
+        alike = [other for other in configs if other["attack"] == config["attack"]]
+        if alike.count(config) > 1:
+            raise InputError(f"{attack.name} is there twice with the same fields: name each attack once")
+        fields = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}
+        differing = [
+            f"{name}={_typed(value)}"
+            for name, value in fields.items()
+            if value is not None and any(other.get(name) != config.get(name) for other in alike)
+        ]
+        names.append(f"{attack.name}:{','.join(differing)}" if differing else attack.name)
+    return names
+
+
+def file_name(name):
+    """One of `names_of` as a part of the name of a file."""
+    return re.sub(r"[^\w.=,-]+", "-", name)
+
+
+def _typed(value):
+    """A field as a user types it: true, 40, 0.3, or 8/255 where the decimals have no end."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value).lower()
+    if len(f"{value:g}") <= len("0.125") or not np.isclose(255 * value, np.round(255 * value, 3), rtol=1e-9):
+        return f"{value!r}" if float(f"{value:g}") != value else f"{value:g}"
+    return f"{np.round(255 * value, 3):g}/255"
+
+
 def program_of(attack, model):
-    """The compiled function of an attack on a model: one for all values of its `scalars`."""
-    return _compiled(_with_fields(attack, dict.fromkeys(attack.scalars)), model)
+    """The compiled function of an attack on a model: one for all values of its `scalars`, see `compiled`.
 
+    It is traced for one batch shape, then for any.
+    """
+    attack = _with_fields(attack, dict.fromkeys(attack.scalars))
 
-# The caches keep a model alive as long as it is among the last ones attacked.
-@functools.lru_cache(maxsize=32)
-def _compiled(attack, model):
-    """One traced function for each attack and model, for one batch shape, then for any."""
-    # A partial function: TensorFlow takes two functions of one code for one that is traced again and again.
-    perturb = functools.partial(_perturb, attack, logits_function(model))
-    return tf.function(perturb, autograph=False, reduce_retracing=True)
+    def make():
+        # A partial function: TensorFlow takes two functions of one code for one that is traced ever again.
+        perturb = functools.partial(_perturb, attack, with_finite_gradient(logits_function(model)))
+        return tf.function(perturb, autograph=False, reduce_retracing=True)
+
+    return compiled.kept(attack, model, make)
 
 
 def _perturb(attack, logits, x, y, noise, numbers):
@@ -325,22 +367,30 @@ def _with_fields(attack, values):
     return twin
 
 
-@functools.lru_cache(maxsize=32)
 def compiled_logits(model):
     """The model as a compiled function of images (B, H, W, C) -> float32 logits (B, K), in inference mode.
 
-    It is traced once for each shape of an image, whatever their number.
+    It is traced once for each shape of an image, whatever their number; see `compiled`.
     """
-    compiled = {}
+    return compiled.kept("logits", model, functools.partial(_compiled_logits, model))
+
+
+def _compiled_logits(model):
+    concrete = {}
 
     def logits(x):
         x = tf.convert_to_tensor(x)
         kind = (x.dtype, *x.shape[1:])
-        if kind not in compiled:
+        if kind not in concrete:
             signature = [tf.TensorSpec([None, *x.shape[1:]], x.dtype)]
             function = tf.function(logits_function(model), input_signature=signature, autograph=False)
             # Concrete: TensorFlow takes the functions of many models for one that is traced again and again.
-            compiled[kind] = function.get_concrete_function()
-        return compiled[kind](x)
+            concrete[kind] = function.get_concrete_function()
+        return concrete[kind](x)
 
     return logits
+
+
+def answers(model, x):
+    """The logits of images x, as an attack or a judge begins with; see `compiled.answers`."""
+    return compiled.answers(model, x, compiled_logits, logits_function)

@@ -22,7 +22,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError
+from . import compiled
 from .base import Attack, compiled_logits, logits_function
+from .finite_gradient import with_finite_gradient
 
 MODES = ("fast", "strict")
 SHARED_BATCH = 512  # images x targets that fast mode attacks at once: beyond, a CPU gains nothing
@@ -175,7 +177,7 @@ class _Program:
     """The compiled functions of an attack on a model, each traced once for any number of images."""
 
     def __init__(self, attack, model):
-        logits = logits_function(model)
+        logits = with_finite_gradient(logits_function(model))
         self._begin = functools.partial(attack.begin, logits)
         self._advance = functools.partial(attack.advance, logits)
         self._compiled = {}
@@ -198,6 +200,5 @@ class _Program:
         return self._compiled[name](*arguments)
 
 
-@functools.lru_cache(maxsize=32)  # keeps a model alive as long as it is among the last ones attacked
 def _program(attack, model):
-    return _Program(attack, model)
+    return compiled.kept(attack, model, functools.partial(_Program, attack, model))

@@ -15,7 +15,7 @@ def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start):
     """l(x, y) + (1 / lambda) max over the eps-ball of KL(F(x) || F(x')) (Zhang et al. 2019): (B,).
 
     The search begins up to `start` away from x, in their code a thousandth: at x the divergence is flat.
-    As in their code it runs in evaluation mode, so that it leaves the statistics of batch normalisation alone.
+    As in their code it runs in evaluation mode, and leaves the statistics of batch normalisation alone.
     """
     evaluated = functools.partial(logits, training=False)
     fixed = tf.stop_gradient(evaluated(x))

@@ -76,7 +76,7 @@ def evaluate(arguments):
     is_adaptive = arguments.threat_model == "adaptive"
     names = arguments.attacks or default_attacks(settings, is_adaptive)
     suite = [attacks.parse(name, eps) for name in names]
-    check_suite(suite)
+    attacks.names_of(suite)  # refuses one that is there twice
     crafted_on = attacked_models(arguments, pssr)
     further = transferred(arguments, pssr, eps)
     if arguments.cache:
@@ -112,7 +112,7 @@ def evaluate(arguments):
         suite,
         queried={row: pssr} if is_adaptive else None,
         further=further,
-        threat_model=THREAT_MODELS[arguments.threat_model],
+        threat_model=arguments.threat_model,
         seed=arguments.seed,
         batch_size=arguments.batch_size,
         progress=True,
@@ -136,13 +136,6 @@ def evaluate(arguments):
         print(line)
     if arguments.out:
         files.write_json(pathlib.Path(arguments.out), record)
-
-
-THREAT_MODELS = {
-    "oblivious": evaluation.OBLIVIOUS,
-    "transfer": evaluation.TRANSFER,
-    "adaptive": evaluation.ADAPTIVE,
-}
 
 
 def default_attacks(settings, is_adaptive):
@@ -200,14 +193,6 @@ def other_model(name):
         raise inputs.InputError(f"{path} is no run folder, expected one, shipped weights or a .keras file")
     defense = path / f"{training.readable(path / 'config.json')['defense']}.keras"
     return files.load_model(defense if defense.is_file() else path / "classifier.keras")
-
-
-def check_suite(suite):
-    """Refuse two attacks of one name, whose columns would be mixed up."""
-    names = [attack.name for attack in suite]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise inputs.InputError(f"--attacks names {min(twice)} twice: evaluate the second one on its own")
 
 
 def attacked_models(arguments, pssr):
@@ -271,7 +256,7 @@ def main(argv=None):
         "cw has an L2 budget of its own, as in cw:eps=2, or none",
     )
     add("--eps", help="attack budget (Linf), such as 0.3 or 8/255; that of the training by default")
-    add("--threat-model", choices=list(THREAT_MODELS), default="oblivious")
+    add("--threat-model", choices=["oblivious", "transfer", "adaptive"], default="oblivious")
     add(
         "--surrogate",
         nargs="+",

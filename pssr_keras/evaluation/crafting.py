@@ -5,16 +5,19 @@ rounding only.
 """
 
 import dataclasses
+import functools
+import warnings
 
 import numpy as np
 
+from ..attacks import compiled
 from ..attacks.autoattack import AutoAttack
-from ..attacks.base import compiled_logits
+from ..attacks.base import answers, compiled_logits
 from ..attacks.survivors import SurvivorAttack
 from ..inputs import InputError, check_logits, check_some
 from ..progress import Progress
 from . import cache as caching
-from .provenance import identity, versions
+from .provenance import code_hash, identity, versions
 
 LABELS = ("true", "predicted", "random target")
 
@@ -47,11 +50,11 @@ def logits_of(model, x, batch_size=500, fixed_size=False):
     """
     check_some(x)
     batch_size = size_of_batches(len(x), batch_size, fixed_size)
-    logits = compiled_logits(model)
-    parts = [
-        logits(pad(x[rows], batch_size)).numpy()[: rows.stop - rows.start]
-        for rows in batches(len(x), batch_size)
-    ]
+    parts = []
+    with compiled.unchanged(model):
+        for rows in batches(len(x), batch_size):
+            logits = compiled_logits(model) if parts else functools.partial(answers, model)
+            parts.append(np.asarray(logits(pad(x[rows], batch_size)))[: rows.stop - rows.start])
     return check_logits(np.concatenate(parts))
 
 
@@ -99,7 +102,8 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
         batch_size: images at a time; it changes speed and memory, and the result only by rounding: Square and
             APGD-T follow the last bit of a logit, so a flag in a hundred may differ.
         label: if given, a progress bar with time to go is shown under this name.
-        cache: a folder; what is found there is not crafted again, see `cache`. It needs a Keras model.
+        cache: a folder; what is found there is not crafted again, see `cache`. What is crafted on a model
+            that cannot be told from others is not kept, with a warning.
         fixed_size: pad even fewer images than a batch holds to a whole one. The shape of a batch is then
             that of a larger set, and so is the rounding. It has no effect on attacks on survivors.
 
@@ -108,9 +112,16 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
     """
     if isinstance(attack, AutoAttack):
         return run_autoattack(attack, model, images, seed, batch_size, label, cache, fixed_size).x_adv
-    if cache is not None:
-        ingredients = {"model": identity(model), "attack": attack.get_config(), "seed": seed}
-        ingredients |= {"x": images.x, "y": images.y, "indices": images.indices, "versions": versions()}
+    if cache is not None and (known := identity(model))["digest"] is None:
+        warnings.warn(
+            f"what is crafted on this {known['kind']} is not cached, as it cannot be told from other models "
+            f"({known['unidentified']})",
+            stacklevel=2,
+        )
+    elif cache is not None:
+        ingredients = {"model": known["digest"], "attack": attack.get_config(), "seed": seed}
+        ingredients |= {"x": images.x, "y": images.y, "indices": images.indices}
+        ingredients |= {"versions": versions(), "code": code_hash()}
         return caching.remember(
             cache,
             ingredients,

@@ -1,16 +1,24 @@
 """What a number was measured with: weights, settings, images and versions, for a record or a cache."""
 
+import functools
 import hashlib
 import importlib.metadata
+import importlib.resources
 import platform
 
 import numpy as np
+
+from .. import identity as models
+from ..surgery import PixelSurgery
+from ..version import __version__
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "cleverhans", "numpy")
 
 
 def weights_hash(model):
-    """SHA-256 of a model's weights: of shapes and bytes, in order."""
+    """SHA-256 of a model's weights, of shapes and bytes, in order; None for a function, which has none."""
+    if not hasattr(model, "get_weights"):
+        return None
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(str(weight.shape).encode())
@@ -19,20 +27,45 @@ def weights_hash(model):
 
 
 def identity(model):
-    """What determines a model's answers and gradients, for a record or the key of a cache."""
+    """What determines a model's answers and gradients, for a record or the key of a cache.
+
+    `digest` is a hash of all of it, see `identity.digest`, or None where `unidentified` says which part has
+    none; the other entries are for readers.
+    """
     known = {"kind": type(model).__name__, "weights": weights_hash(model)}
-    if getattr(model, "surgery", None) is not None:
+    try:
+        known["digest"] = models.digest(model)
+    except models.Unidentified as error:
+        known |= {"digest": None, "unidentified": str(error)}
+    if isinstance(getattr(model, "surgery", None), PixelSurgery):
         known["surgery"] = model.surgery.get_config()
     if getattr(model, "guide", None) is not None:
         known["guide"] = model.guide if isinstance(model.guide, str) else type(model.guide).__name__
     if hasattr(model, "defense"):  # what stands before another model, such as an expectation over it
         known["defense"] = identity(model.defense)
-    return known | {n: getattr(model, n) for n in ("temperature", "radius", "draws") if hasattr(model, n)}
+    return known | {
+        name: value
+        for name in ("temperature", "radius", "draws")
+        if isinstance(value := getattr(model, name, None), int | float)
+    }
+
+
+@functools.cache
+def code_hash():
+    """SHA-256 of the code that makes adversarial examples, which may change while the version stays."""
+    package = importlib.resources.files(__package__.partition(".")[0])
+    folders = [package, package / "attacks", package / "classifiers"]
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".py")]
+    digest = hashlib.sha256()
+    for file in sorted(files, key=str):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def versions():
     """Versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES}
+    found = {"python": platform.python_version(), "pssr-keras": __version__}
+    return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
 def images_hash(images):

@@ -8,7 +8,8 @@ on the PSSR. Transfer: crafted on a substitute. Adaptive: crafted on surrogates 
 import numpy as np
 
 from ..attacks.autoattack import AutoAttack
-from ..attacks.base import distances
+from ..attacks.base import distances, names_of
+from ..inputs import InputError
 from .crafting import correct, craft, run_autoattack, with_labels
 from .provenance import identity, images_hash, text_of_indices, versions, weights_hash
 from .statistics import measurement, text_of, worst_case
@@ -16,6 +17,13 @@ from .statistics import measurement, text_of, worst_case
 OBLIVIOUS = "oblivious: crafted on the classifier alone"
 TRANSFER = "transfer: crafted on a substitute of the classifier"
 ADAPTIVE = "adaptive: crafted on the PSSR itself, through surrogates of its gradient"
+WHITE_BOX = "white-box: crafted on what is judged"
+THREAT_MODELS = {
+    "white-box": WHITE_BOX,
+    "oblivious": OBLIVIOUS,
+    "transfer": TRANSFER,
+    "adaptive": ADAPTIVE,
+}
 WORST_CASE = "worst case"
 EVERY_DISTANCE = "every_distance"  # of a shard's images, exactly
 
@@ -29,7 +37,7 @@ def evaluate(
     queried=None,
     further=(),
     labels="true",
-    threat_model=OBLIVIOUS,
+    threat_model=None,
     seed=0,
     batch_size=500,
     progress=False,
@@ -43,13 +51,16 @@ def evaluate(
             attacked in turn.
         judged: {row name: model}, whose answers count.
         images: `data.Images`.
-        attacks: attacks of `pssr_keras.attacks`, each name once.
+        attacks: attacks of `pssr_keras.attacks`; several of one class have a column each, named by the fields
+            in which they differ.
         queried: {name: model}, what attacks without gradients query where several models are attacked; the
             first of those if None. Surrogates of a PSSR all answer alike, so one suffices.
         further: [(name of a model, model, attack)] that are tried as well, such as what transfers from other
             defenses, where several models are attacked.
         labels: which labels the attacker uses, see `with_labels`; what counts are always the true ones.
-        threat_model: what the attacker knows, in words, for the record.
+        threat_model: what the attacker knows, for the record: "white-box", "oblivious", "transfer",
+            "adaptive", or any words. None derives it: white-box if all that is judged is attacked, oblivious if
+            one classifier is attacked and all else that is judged are defenses of it.
         seed, batch_size, cache: see `craft`.
         progress: show progress bars.
         is_shard: the images are a part of a larger set: their batches have the size of that set's, and the
@@ -60,17 +71,19 @@ def evaluate(
         accuracy over all n images, its Wilson 95% interval and a string of per-image flags (1: correct).
         Where several models are attacked, columns are named "model attack", and there is a worst case.
     """
+    threat_model = threat_model_in_words(threat_model, crafted_on, judged)
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
     queried = dict(list(sources.items())[:1]) if queried is None else queried
     size = {"batch_size": batch_size, "fixed_size": is_shard}
+    runs = named(runs_of(attacks, sources, queried)) + named(further)
 
     def judge(x):
         return {row: measurement(correct(model, x, images.y, **size)) for row, model in judged.items()}
 
     described, cells = {}, {row: {"benign": cell} for row, cell in judge(images.x).items()}
-    for source, model, attack in [*runs_of(attacks, sources, queried), *further]:
-        column = f"{source} {attack.name}".strip()
+    for source, model, attack, name in runs:
+        column = f"{source} {name}".strip()
         options = {**size, "label": f"{column}, {len(images)} images" if progress else None, "cache": cache}
         attack, labelled = with_labels(labels, attack, model, images, seed, **size)
         described[column] = attack.get_config() | ({"crafted_on": source} if several else {})
@@ -102,8 +115,38 @@ def evaluate(
         if several
         else weights_hash(crafted_on),
         "weights": {row: weights_hash(model) for row, model in judged.items()},
+        "digests": {row: identity(model)["digest"] for row, model in judged.items()},
         "cells": with_worst_case(cells, described) if several else cells,
     }
+
+
+def threat_model_in_words(threat_model, crafted_on, judged):
+    """What a record says of the attacker; see `evaluate`.
+
+    Raises:
+        InputError: if it is neither said nor follows from the models.
+    """
+    if threat_model is not None:
+        return THREAT_MODELS.get(threat_model, threat_model)
+    sources = list(crafted_on.values()) if isinstance(crafted_on, dict) else [crafted_on]
+    others = [model for model in judged.values() if all(model is not source for source in sources)]
+    if not others:
+        return WHITE_BOX
+    if len(sources) == 1 and all(getattr(model, "classifier", None) is sources[0] for model in others):
+        return OBLIVIOUS
+    raise InputError(
+        f"threat_model is not given, and what the attacker knew does not follow from the models: say one of "
+        f"{', '.join(map(repr, THREAT_MODELS))}, or describe it in words"
+    )
+
+
+def named(runs):
+    """[(name of the model, model, attack, name of the attack)] of runs, no two of them named alike."""
+    names = {}
+    for source, _, attack in runs:
+        names.setdefault(source, []).append(attack)
+    names = {source: iter(names_of(attacks)) for source, attacks in names.items()}
+    return [(source, model, attack, next(names[source])) for source, model, attack in runs]
 
 
 def runs_of(attacks, sources, queried):

@@ -1,8 +1,8 @@
 """Figure 1: salient and trivial perturbations, which of them carries the attack?"""
 
-from .. import plotting, surgery
+from .. import attacks, plotting, surgery
 from .decomposition import decomposed
-from .records import NAMES, conditions, grid, percent
+from .records import conditions, grid, percent, titled
 
 
 def make(study):
@@ -14,10 +14,10 @@ def make(study):
     ]
     cells = {
         score: {
-            attack.name: decomposed(
+            name: decomposed(
                 classifier, images, study.crafted(attack, images), surgery.PixelSurgery(score=score)
             )
-            for attack in suite
+            for name, attack in zip(attacks.names_of(suite), suite, strict=True)
         }
         for score in surgery.SCORES
     }
@@ -28,7 +28,7 @@ def section(record, paper):
     first = next(iter(record["cells"].values()))
     parts = list(next(iter(first.values())))
     lines = [
-        [f"{score} saliency, {NAMES[attack]}", *(percent(cells[part], 1) for part in parts)]
+        [f"{score} saliency, {titled(attack)}", *(percent(cells[part], 1) for part in parts)]
         for score, table in record["cells"].items()
         for attack, cells in table.items()
     ]
@@ -45,7 +45,7 @@ def section(record, paper):
 def draw(record):
     names = {part: part for part in ("full", "salient perturbation", "trivial perturbation")}
     panels = {
-        f"{score} saliency": {NAMES[attack]: cells for attack, cells in table.items()}
+        f"{score} saliency": {titled(attack): cells for attack, cells in table.items()}
         for score, table in record["cells"].items()
     }
     return plotting.bars(panels, names)

@@ -1,8 +1,8 @@
 """Figure 7: the threshold alpha of pixel surgery."""
 
-from .. import plotting, surgery
+from .. import attacks, plotting, surgery
 from .decomposition import decomposed
-from .records import NAMES, conditions, grid
+from .records import conditions, grid, titled
 
 
 def make(study):
@@ -11,7 +11,7 @@ def make(study):
     suite = [study.suite(strong=False)[-1], study.suite(strong=True)[-1]]
     cells = {
         score: {
-            attack.name: {
+            name: {
                 f"{alpha:g}": decomposed(
                     classifier,
                     images,
@@ -20,7 +20,7 @@ def make(study):
                 )
                 for alpha in study.settings.alphas
             }
-            for attack in suite
+            for name, attack in zip(attacks.names_of(suite), suite, strict=True)
         }
         for score in surgery.SCORES
     }
@@ -30,7 +30,7 @@ def make(study):
 def section(record, paper):
     alphas = list(next(iter(next(iter(record["cells"].values())).values())))
     lines = [
-        [f"{score}, {NAMES[attack]}, {part}", *(f"{100 * cells[a][part]['accuracy']:.1f}" for a in alphas)]
+        [f"{score}, {titled(attack)}, {part}", *(f"{100 * cells[a][part]['accuracy']:.1f}" for a in alphas)]
         for score, table in record["cells"].items()
         for attack, cells in table.items()
         for part in ("trivial component", "trivial perturbation")
@@ -48,7 +48,7 @@ def section(record, paper):
 def draw(record):
     panels = {
         f"{score} saliency": {
-            f"{NAMES[attack]}, {part}": {alpha: cells[part] for alpha, cells in by_alpha.items()}
+            f"{titled(attack)}, {part}": {alpha: cells[part] for alpha, cells in by_alpha.items()}
             for attack, by_alpha in table.items()
             for part in ("trivial component", "trivial perturbation")
         }

@@ -53,6 +53,12 @@ def names_of(record):
     return NAMES | {CW_WITHIN: f"CW, L2 at most {entry_of(record).cw_budget:g}"}
 
 
+def titled(attack):
+    """An attack as a table calls it: "PGD" for "pgd", "PGD, steps=5" for "pgd:steps=5"."""
+    name, _, fields = attack.partition(":")
+    return NAMES.get(name, name) + (f", {fields}" if fields else "")
+
+
 def row_of(record, row):
     """The cells of a row, {column: cell}, from the parts of a table's record; the first to name one wins.
 

@@ -245,7 +245,9 @@ class Study:
             "n": len(images),
             "seed": 0,
             "threat_model": evaluation.OBLIVIOUS,
-            "attacks": {attack.name: attack.get_config() for attack in suite},
+            "attacks": {
+                name: attack.get_config() for name, attack in zip(attacks.names_of(suite), suite, strict=True)
+            },
             "versions": evaluation.versions(),
             "weights": evaluation.weights_hash(self.classifier()),
         }

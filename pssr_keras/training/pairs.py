@@ -49,23 +49,24 @@ CRAFTED_AT_ONCE = 5_000  # images in a file: what an interruption may cost; minu
 def adversarial_images(experiment, folder, classifier, train, cache=None, devices=ONE_DEVICE):
     """Stage 2: the training images under each training attack, a list of (N, H, W, C)."""
     crafted = []
-    for attack in make_attacks(experiment, experiment.attack.training):
+    suite = make_attacks(experiment, experiment.attack.training)
+    for attack, named in zip(suite, attacks.names_of(suite), strict=True):
         attack, labelled = evaluation.with_labels(
             experiment.attack.labels, attack, classifier, train, experiment.seed
         )
         options = {"seed": experiment.seed, "batch_size": experiment.batch_size}
         if cache is not None:
-            label = f"crafting {attack.name} on {len(train):,} training images"
+            label = f"crafting {named} on {len(train):,} training images"
             craft = functools.partial(
                 evaluation.craft, attack, classifier, labelled, label=label, cache=cache, **options
             )
             crafted.append(devices.chief_first(craft))  # the other workers read the cache
             continue
         parts = evaluation.batches(len(train), CRAFTED_AT_ONCE)
-        paths = [folder / f"adversarial-{attack.name}-{rows.start}.npy" for rows in parts]
+        paths = [folder / f"adversarial-{attacks.file_name(named)}-{rows.start}.npy" for rows in parts]
         for path, rows in zip(paths, parts, strict=True):
             if not devices.of_chief(path.is_file()):
-                label = f"crafting {attack.name} on training images, {rows.stop:,} of {len(train):,}"
+                label = f"crafting {named} on training images, {rows.stop:,} of {len(train):,}"
                 craft = functools.partial(
                     evaluation.craft, attack, classifier, labelled.take(rows), label=label, **options
                 )
