@@ -9,7 +9,7 @@ import numpy as np
 
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import distances
-from .crafting import correct, craft, run_autoattack, with_labels
+from .crafting import check_task, correct, craft, run_autoattack, with_labels
 from .provenance import identity, images_hash, text_of_indices, versions, weights_hash
 from .statistics import measurement, text_of, worst_case
 
@@ -59,10 +59,15 @@ def evaluate(
         A record that JSON can hold: everything needed to reproduce it, and for each row and column the
         accuracy over all n images, its Wilson 95% interval and a string of per-image flags (1: correct).
         Where several models are attacked, columns are named "model attack", and there is a worst case.
+
+    Raises:
+        InputError: for images, labels or models that do not fit; see `inputs`.
     """
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
     queried = dict(list(sources.items())[:1]) if queried is None else queried
+    models = [*sources.values(), *judged.values(), *queried.values(), *(model for _, model, _ in further)]
+    seed = check_task(images, models, seed, batch_size)
     size = {"batch_size": batch_size, "fixed_size": is_shard}
 
     def judge(x):
