@@ -244,7 +244,9 @@ class PixelSurgery:
         batch_size, versions = check_integer("batch_size", batch_size, 1), [check_images(x) for x in versions]
         if not versions:
             raise InputError("fit_mean takes a list of arrays of images, got an empty one")
-        scores = tf.function(lambda batch: self.scores(classifier, batch), reduce_retracing=True)
+        scores = tf.function(
+            lambda batch: self.scores(classifier, batch), reduce_retracing=True, autograph=False
+        )
         total = count = 0.0
         for x in versions:
             for start in range(0, len(x), batch_size):

@@ -198,4 +198,5 @@ def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, ca
         return craft(part, model, images.take(rows), seed, batch_size, name, cache)
 
     logits = logits_of(model, images.x, batch_size, fixed_size)
+    check_labels(images.y, len(images), logits.shape[-1])
     return attack.cascade(model, images.x, images.y, logits, attack_part)

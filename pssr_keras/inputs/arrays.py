@@ -161,8 +161,8 @@ def check_range(x, slack=0.0):
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError("the images contain NaN or infinite values, expected numbers in [0, 1]")
     if low < -slack or high > 1 + slack:
-        advice = "divide them by 255" if low >= 0 and 2 < high <= 255 else "rescale them"
-        raise InputError(f"the images range from {low:g} to {high:g}, expected [0, 1]: {advice}")
+        advice = ", as x / 255" if low >= 0 and 2 < high <= 255 else ""
+        raise InputError(f"the images range from {low:g} to {high:g}, expected [0, 1]: rescale them{advice}")
 
 
 def check_pixels(pixels):

@@ -77,7 +77,7 @@ def _check_logits_shape(shape):
         raise InputError(f"the model returns shape {shape}, expected one tensor of logits (images, classes)")
     if shape[1] is not None and shape[1] < 2:
         raise InputError(
-            f"the model returns shape {shape}, one output for each image, expected two logits or more: of the "
+            f"the model returns shape {shape}, one output for each image, expected two logits or more: of "
             "one logit z, before any sigmoid, return keras.ops.concatenate([0 * z, z], -1)"
         )
 
