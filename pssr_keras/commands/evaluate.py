@@ -23,7 +23,7 @@ runs the checks. scripts/merge.py makes one record of all parts, see docs/scalin
 --before puts the purifier before another classifier, such as one that is robust by itself: does it help?
 
 --images evaluates on your own images: an .npz file of `images` (N, H, W, C), float32 in [0, 1], and
-integer `labels` (N,).
+integer `labels` (N,) or (N, 1).
 """
 
 import argparse
