@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from . import losses
-from .inputs import InputError
+from .inputs import InputError, check_model
 
 RESIDUAL_SCALE = 6.0  # ours, because sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
 PURE = 0.02  # ours, because the sigmoid hardly moves from nearer to 0 or 1
@@ -313,6 +313,7 @@ class CAE(keras.Model):
         super().__init__(**kwargs)
         if passes < 1:
             raise InputError(f"passes is {passes}, expected at least 1")
+        check_model(classifier)
         classifier.trainable = False
         self.extrapolator = extrapolator
         self.discriminator = discriminator

@@ -2,7 +2,7 @@
 
 import keras
 
-from .inputs import InputError, check_some
+from .inputs import InputError, check_batch, check_model, check_outputs, unbounded
 
 PIPELINE = "pipeline"  # the guide of a defense whose own answer F(E(x)) guides its surgery
 
@@ -27,13 +27,16 @@ class PSSR(keras.Model):
     Input: images (B, H, W, C), float32 in [0, 1]. Output: logits (B, K).
 
     Raises:
-        InputError: for an unknown guide, or for an empty batch.
+        InputError: for an unknown guide, a classifier or guide that returns no logits, or images that do not
+            fit.
     """
 
     def __init__(self, classifier, surgery, extrapolator=None, guide=None, **kwargs):
         super().__init__(**kwargs)
+        check_model(classifier)
         classifier.trainable = False
         if isinstance(guide, keras.Model):
+            check_model(guide)
             guide.trainable = False
         elif guide not in (None, PIPELINE):
             raise InputError(f"guide is {guide!r}, expected None, {PIPELINE!r} or a Keras model")
@@ -51,24 +54,33 @@ class PSSR(keras.Model):
 
     def remove(self, x):
         """Stage one: x_t, the image without its salient pixels (equation 7)."""
+        x = self.checked(x)
         return x if self.surgery is None else self.surgery.remove(self.guiding_logits, x)
 
     def restore(self, x_t):
         """Stage two: E(x_t), the image that E extrapolates from the trivial component."""
+        x_t = self.checked(x_t)
         return x_t if self.extrapolator is None else self.extrapolator(x_t, training=False)
 
     def purify(self, x):
-        check_some(x)
+        """Both stages: E(x_t) of images x."""
         return self.restore(self.remove(x))
 
+    def checked(self, x):
+        """Images, refused if they are not float32 in [0, 1] or not of the classifier's shape."""
+        return check_batch(x, check_model(self.classifier), ("float32", self.compute_dtype))
+
     def classify(self, x):
-        return self.classifier(x, training=False)
+        return check_outputs(self.classifier(x, training=False), self.classifier)
 
     def guiding_logits(self, x):
-        """The logits whose saliency makes the mask of images x."""
+        """The logits whose saliency makes the mask of images x; these may lie out of [0, 1], see `call`."""
         if self.guide is None:
             return self.classify(x)
-        return self.classify(self.restore(x)) if self.guide == PIPELINE else self.guide(x, training=False)
+        if self.guide != PIPELINE:
+            return self.guide(x, training=False)
+        with unbounded():
+            return self.classify(self.restore(x))
 
     def guiding_model(self):
         """What guides the mask, as a `guide` that needs no E of the defense."""
@@ -77,7 +89,8 @@ class PSSR(keras.Model):
         return PSSR(self.classifier, None, self.extrapolator, name="guide")
 
     def call(self, x, training=False):
-        return self.classify(self.purify(x))
+        with unbounded():  # whoever differentiates a model looks around an image, also out of [0, 1]
+            return self.classify(self.purify(x))
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .inputs import InputError
+from .inputs import InputError, check_images, check_labels, check_model
 
 
 def _up_to(model, layer):
@@ -30,11 +30,14 @@ def grad_cam(model, x, layer, classes=None):
         (B, H, W), each map scaled to a largest value of 1 (or all 0), float32.
 
     Raises:
-        InputError: if there is no such layer, or it is not convolutional.
+        InputError: if there is no such layer, or it is not convolutional; for images or classes that do not
+            fit.
 
     Source: Selvaraju et al. 2017.
     """
-    both = _up_to(model, layer)
+    x, both = check_images(x, check_model(model)), _up_to(model, layer)
+    if classes is not None:
+        classes = check_labels(classes, len(x), model.output_shape[-1])
     with tf.GradientTape() as tape:
         channels, logits = both(tf.convert_to_tensor(x), training=False)
         if channels.shape.rank != 4:
@@ -51,6 +54,7 @@ def grad_cam(model, x, layer, classes=None):
 
 def features(model, x, layer="features", batch_size=500):
     """The output of a layer for any number of images, (N, features); by default the last but one."""
+    x = check_images(x, check_model(model))
     both = _up_to(model, layer)
     parts = [both(x[i : i + batch_size], training=False)[0] for i in range(0, len(x), batch_size)]
     return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])

@@ -22,7 +22,7 @@ from .attacks import adaptive
 from .attacks.base import cross_entropy
 from .baselines.inner import worst_images
 from .defense import PSSR
-from .inputs import InputError
+from .inputs import InputError, check_model
 
 INNER_LOSSES = ("cross_entropy", "divergence")
 
@@ -88,6 +88,7 @@ class HardenedCAE(keras.Model):
             raise InputError(
                 f"lambda_adversarial is {lambda_adversarial}, expected 0 without a discriminator"
             )
+        check_model(classifier)
         classifier.trainable = False
         self.extrapolator = extrapolator
         self.classifier = classifier

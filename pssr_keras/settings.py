@@ -254,7 +254,7 @@ class Experiment:
     batch_size: int = 500  # ours, because attacks and evaluation of small images are fastest there
 
     def __post_init__(self):
-        check_seed(self.seed)
+        object.__setattr__(self, "seed", check_seed(self.seed))
         for name, value in flat(self).items():
             if isinstance(value, int | float) and not value >= 0:
                 raise InputError(f"{name} is {value}, expected a number >= 0")

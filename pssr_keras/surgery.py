@@ -25,13 +25,14 @@ import math
 import keras
 import tensorflow as tf
 
-from .inputs import InputError
+from .inputs import InputError, check_batch, check_images, check_integer, check_outputs
 
 SCORES = ("magnitude", "signed")
 CHANNELS = ("max", "sum", "each")
 THRESHOLDS = ("image", "dataset")
 FLAT = ("keep", "remove")
 REMOVALS = ("hard", "soft")
+PRECISIONS = ("float32", "float64")  # of images; the equations then compute in the same
 
 
 def log_odds(logits, classes):
@@ -67,11 +68,14 @@ def saliency(classifier, x, of="log_odds", classes=None):
 
     Returns:
         S (B, H, W, C).
+
+    Raises:
+        InputError: if the classifier returns no logits (B, K).
     """
     x = tf.convert_to_tensor(x)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
-        logits = classifier(x)
+        logits = check_outputs(classifier(x), classifier)
         if classes is None:
             classes = tf.argmax(tf.stop_gradient(logits), axis=-1)
         score = log_odds(logits, classes)
@@ -187,7 +191,11 @@ class PixelSurgery:
         return "log_odds" if self.threshold == "image" else "probability"
 
     def scores(self, classifier, x):
-        """The score of each pixel, (B, H, W, 1), or (B, H, W, C) for channels "each"."""
+        """The score of each pixel, (B, H, W, 1), or (B, H, W, C) for channels "each".
+
+        Images may lie out of [0, 1] here and in `masks`, as where differences of masks are taken.
+        """
+        x = check_batch(x, dtypes=PRECISIONS, in_range=False)
         return pixel_scores(saliency(classifier, x, self.of), self.score, self.channels)
 
     def mean_of(self, scores):
@@ -226,8 +234,19 @@ class PixelSurgery:
         return salient, trivial_mask(salient)
 
     def fit_mean(self, classifier, versions, batch_size=500):
-        """This surgery with `dataset_mean` set to the mean score over several arrays of images."""
-        scores = tf.function(lambda batch: self.scores(classifier, batch), reduce_retracing=True)
+        """This surgery with `dataset_mean` set to the mean score over several arrays of images.
+
+        Raises:
+            InputError: for images that are not float32 in [0, 1], or a classifier that returns no logits.
+        """
+        if getattr(versions, "ndim", 0) == 4:
+            raise InputError("fit_mean takes a list of arrays of images, got one array: give [x]")
+        batch_size, versions = check_integer("batch_size", batch_size, 1), [check_images(x) for x in versions]
+        if not versions:
+            raise InputError("fit_mean takes a list of arrays of images, got an empty one")
+        scores = tf.function(
+            lambda batch: self.scores(classifier, batch), reduce_retracing=True, autograph=False
+        )
         total = count = 0.0
         for x in versions:
             for start in range(0, len(x), batch_size):
@@ -236,7 +255,12 @@ class PixelSurgery:
         return dataclasses.replace(self, dataset_mean=float(total / count))
 
     def remove(self, classifier, x):
-        """The trivial component x_t = x M_t of images x (B, H, W, C): the first stage of PSSR."""
+        """The trivial component x_t = x M_t of images x (B, H, W, C): the first stage of PSSR.
+
+        Raises:
+            InputError: for images that are not in [0, 1], or a classifier that returns no logits.
+        """
+        x = check_batch(x, dtypes=PRECISIONS)
         _, trivial = self.masks(classifier, x)
         return component(x, trivial)
 

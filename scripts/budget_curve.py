@@ -46,7 +46,7 @@ def draw(arguments):
         attacks.parse(name, max(budgets))
     models = dict(named(text) for text in arguments.models)
     for name, model in models.items():
-        if tuple(model.input_shape[1:]) != entry.shape:
+        if not inputs.fits(tuple(model.input_shape[1:]), entry.shape):
             raise inputs.InputError(f"{name} takes images {model.input_shape[1:]}, expected {entry.shape}")
     images = data.load(entry.name, "test", arguments.source, arguments.data_dir)
     images = training.first(images, arguments.n, "test")

@@ -20,15 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import (
-    InputError,
-    check_images,
-    check_labels,
-    check_logits,
-    check_seed,
-    parse_eps,
-    parse_fields,
-)
+from ..inputs import InputError, check_attacked, check_outputs, parse_eps, parse_fields
 from . import compiled
 from .finite_gradient import refuse_bad_gradients, with_finite_gradient
 
@@ -83,16 +75,14 @@ def logits_function(model):
     """The model as a plain function, images -> float32 logits (B, K), in inference mode.
 
     Raises:
-        InputError: when it is called, if the model computes in half precision or returns no (B, K) tensor.
+        InputError: when it is called, if the model computes in half precision or returns no logits; see
+            `inputs.check_outputs`.
     """
     is_keras = isinstance(model, keras.Model)
     half = {"float16", "bfloat16"}
 
     def logits(x):
-        outputs = model(x, training=False) if is_keras else model(x)
-        if not tf.is_tensor(outputs) or outputs.shape.rank != 2:
-            kind = f"shape {outputs.shape}" if tf.is_tensor(outputs) else f"a {type(outputs).__name__}"
-            raise InputError(f"the model returns {kind}, expected one tensor of logits (images, classes)")
+        outputs = check_outputs(model(x, training=False) if is_keras else model(x), model)
         computed = {outputs.dtype.name}
         if is_keras:
             computed |= {layer.compute_dtype for layer in model._flatten_layers()}
@@ -266,7 +256,7 @@ class Attack:
         Args:
             model: images -> logits; a Keras model or any function that TensorFlow can trace.
             x: images (B, H, W, C), float32 in [0, 1].
-            y: true labels (B,); the labels to reach if `targeted`.
+            y: true labels (B,) or (B, 1), integers; the labels to reach if `targeted`.
             seed: integer; the same seed and indices give the same result, however images are batched.
             indices: (B,) the position of each image in its data set; 0 to B - 1 if None.
 
@@ -274,15 +264,12 @@ class Attack:
             Adversarial images (B, H, W, C), within eps of x and within [0, 1].
 
         Raises:
-            InputError: for images, labels or a model that do not fit; see the checks of `inputs`.
+            InputError: for images, labels or a model that do not fit; see `inputs`.
         """
-        shape = getattr(model, "input_shape", None) if isinstance(model, keras.Model) else None
-        x = check_images(x, None if shape is None else shape[1:])
-        check_seed(seed)
         with compiled.unchanged(model), refuse_bad_gradients(self, model, x, y):
-            logits = check_logits(answers(model, x))
-            y = check_labels(y, len(x), logits.shape[-1])
-            indices = np.arange(len(x)) if indices is None else np.asarray(indices)
+            x, y, logits, seed, indices = check_attacked(
+                model, functools.partial(answers, model), x, y, seed, indices
+            )
             x_adv = self.attack(model, x, y, logits, seed, indices)
         check_perturbation(self, x, x_adv)
         return x_adv

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError, check_images, check_labels, check_logits
+from ..inputs import InputError, check_attacked
 from .apgd import check_target_classes, logit_of
 from .base import compiled_logits, gradient_in_loop, is_fooled, register, rows
 from .survivors import SurvivorAttack, classes_by_rank
@@ -150,9 +150,7 @@ class FABT(SurvivorAttack):
         Returns:
             Norms (B, T) and targets (B, T); NaN where nothing was found or the image is misclassified.
         """
-        x = check_images(x)
-        logits = check_logits(compiled_logits(model)(x))
-        y = check_labels(y, len(x), logits.shape[-1])
+        x, y, logits, _, _ = check_attacked(model, compiled_logits(model), x, y)
         targets = self.targets(logits)
         norms = np.full(targets.shape, np.nan, np.float32)
         standing = logits.argmax(axis=-1) == y

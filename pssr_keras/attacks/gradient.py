@@ -12,7 +12,7 @@ import tensorflow as tf
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 from cleverhans.tf2.utils import optimize_linear
 
-from ..inputs import InputError
+from ..inputs import InputError, check_attacked
 from .base import (
     Attack,
     ball,
@@ -200,12 +200,15 @@ def trajectory(attack, model, x, y, seed=0, indices=None):
 
     Returns:
         losses (steps + 1, B), in float64, and fooled (steps + 1, B).
+
+    Raises:
+        InputError: see `Attack`.
     """
-    indices = np.arange(len(x)) if indices is None else indices
+    logits = compiled_logits(model)
+    x, y, _, seed, indices = check_attacked(model, logits, x, y, seed, indices)
     x, y = tf.constant(x), tf.constant(y)
     bounds = ball(x, attack.eps)
     start = x + attack.eps * uniform_noise(seed, indices, x.shape[1:]) if attack.draws else x
-    logits = compiled_logits(model)
 
     @tf.function(autograph=False)
     def step(x_adv):

@@ -20,7 +20,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError, check_images, check_labels, check_logits
+from ..inputs import InputError, check_attacked
 from .base import compiled_logits, is_fooled, register, rows
 from .survivors import SurvivorAttack
 
@@ -223,9 +223,7 @@ class HopSkipJump(SurvivorAttack):
         Returns:
             Norms (B,); NaN where nothing was found or the image is misclassified.
         """
-        x = check_images(x)
-        logits = check_logits(compiled_logits(model)(x))
-        y = check_labels(y, len(x), logits.shape[-1])
+        x, y, logits, seed, _ = check_attacked(model, compiled_logits(model), x, y, seed)
         standing = np.flatnonzero(logits.argmax(axis=-1) == y)
         norms = np.full(len(x), np.nan, np.float32)
         task = {"x": x[standing], "y": y[standing], "target": np.full(len(standing), -1, np.int32)}

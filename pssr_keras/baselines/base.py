@@ -10,7 +10,7 @@ import typing
 import keras
 import tensorflow as tf
 
-from ..inputs import InputError, parse_fields
+from ..inputs import InputError, check_model, parse_fields
 from ..losses import share_of_batch
 
 OBJECTIVES = {}
@@ -140,6 +140,7 @@ class RobustTraining(keras.Model):
         if isinstance(objective, dict):
             fields = {name: value for name, value in objective.items() if name != "objective"}
             objective = OBJECTIVES[objective["objective"]](**fields)
+        check_model(classifier)
         self.classifier = classifier
         self.objective = objective
         self.eps = eps

@@ -23,7 +23,7 @@ runs the checks. scripts/merge.py makes one record of all parts, see docs/scalin
 --before puts the purifier before another classifier, such as one that is robust by itself: does it help?
 
 --images evaluates on your own images: an .npz file of `images` (N, H, W, C), float32 in [0, 1], and
-integer `labels` (N,).
+integer `labels` (N,) or (N, 1).
 """
 
 import argparse
@@ -35,11 +35,18 @@ import numpy as np
 
 from .. import attacks, command_line, config, data, evaluation, files, inputs, pretrained, training
 from ..attacks import adaptive
+from ..attacks.base import compiled_logits
 from ..defense import PSSR
 from ..evaluation import cache, checks, shards
 
 
 def evaluate(arguments):
+    inputs.check_seed(arguments.seed)
+    inputs.check_integer("batch size", arguments.batch_size, 1)
+    if arguments.n is not None:
+        inputs.check_integer("n", arguments.n, 1)
+    if arguments.eps is not None:
+        inputs.parse_eps(arguments.eps)
     if arguments.out:
         command_line.check_out(arguments.out, arguments.overwrite)
     shard = shards.parse(arguments.shard) if arguments.shard else None
@@ -67,7 +74,6 @@ def evaluate(arguments):
         pssr = pretrained.load_pretrained(name)
         weights = f"shipped {name}"
 
-    inputs.check_seed(arguments.seed)
     if arguments.before:
         pssr = moved(pssr, arguments.before)
         weights = f"{weights}, before {arguments.before}"
@@ -81,8 +87,6 @@ def evaluate(arguments):
     further = transferred(arguments, pssr, eps)
     if arguments.cache:
         cache.check_folder(arguments.cache)
-    if arguments.batch_size < 1:
-        raise inputs.InputError(f"batch size is {arguments.batch_size}, expected at least 1")
     if arguments.images:
         images = own_images(arguments.images, pssr)
     else:
@@ -223,8 +227,13 @@ def check_alike(name, model, pssr):
 
     Of a defense, those of its classifier count.
     """
-    found, expected = map(inputs.shapes_of, (getattr(model, "classifier", model), pssr.classifier))
-    if found != expected:
+    try:
+        found, expected = map(inputs.shapes_of, (getattr(model, "classifier", model), pssr.classifier))
+        inputs.check_model(getattr(model, "classifier", model))
+    except inputs.InputError as error:
+        raise inputs.InputError(f"{name} does not fit: {error}") from error
+    # A subclassed model does not say its shapes: what it returns is looked at when it is called.
+    if not all(inputs.fits(*pair) for pair in zip(found, expected, strict=True) if all(pair)):
         raise inputs.InputError(
             f"{name} takes images {found[0]} and returns {found[1]}, expected {expected[0]} and "
             f"{expected[1]}, as the classifier of the defense"
@@ -234,8 +243,8 @@ def check_alike(name, model, pssr):
 def own_images(file, pssr):
     """Labelled images of an .npz file, checked against what the model takes."""
     x, y = files.load_arrays(file, "images", "labels")
-    classes = pssr.classifier.output_shape[-1]
-    x = inputs.check_images(x, pssr.input_shape[1:])
+    x = inputs.check_images(x, inputs.check_model(pssr))
+    classes = compiled_logits(pssr.classifier)(x[:1]).shape[-1]
     y = inputs.check_labels(y, len(x), classes)
     return data.Images(x, y, classes, f"images of {file}", np.arange(len(x)))
 

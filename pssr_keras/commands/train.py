@@ -18,7 +18,10 @@ def train(arguments):
     changes |= {"seed": arguments.seed, "data.exclude_bundled": arguments.exclude_bundled}
     if arguments.eps is not None:
         changes["attack.eps"] = attacks.parse_eps(arguments.eps)
-    config.experiment(arguments.dataset, arguments.preset)  # unknown names, before anything is downloaded
+    # Whatever is mistaken is refused before any data are looked for.
+    training.check_names(config.experiment(arguments.dataset, arguments.preset, **changes))
+    if arguments.classifier:
+        training.classifier_of(arguments.classifier, data.DATASETS[arguments.dataset])
     changes["data.source"] = chosen.chief_first(
         lambda: data.resolve_source(
             arguments.dataset, arguments.source, arguments.data_dir, ("train", "test")

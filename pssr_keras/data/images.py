@@ -1,11 +1,24 @@
 """Labelled images and their provenance, and how parts of them are chosen."""
 
+import copy
 import dataclasses
 import hashlib
 
 import numpy as np
 
-from ..inputs import InputError
+from ..inputs import (
+    InputError,
+    array_of,
+    check_indices,
+    check_integer,
+    check_labels,
+    check_pixels,
+    check_range,
+    check_seed,
+    check_shape,
+    check_some,
+    check_type,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,10 +27,13 @@ class Images:
 
     Attributes:
         x: (N, H, W, C), float32 in [0, 1].
-        y: (N,), int32.
-        classes: number of classes.
+        y: (N,), int32, from 0 to classes - 1; given as other integers or as a column (N, 1), they are cast.
+        classes: number of classes, at least two.
         source: where they come from, in words, for records.
         indices: (N,) position of each image in the split it was taken from.
+
+    Raises:
+        InputError: for images, labels or indices that do not fit, or do not belong together; see `inputs`.
     """
 
     x: np.ndarray
@@ -26,23 +42,53 @@ class Images:
     source: str
     indices: np.ndarray
 
+    def __post_init__(self):
+        x = array_of(self.x, "images")
+        check_type(x.dtype.name)
+        check_shape(x.shape)
+        check_range(x)
+        classes = check_integer("classes", self.classes, 2)
+        y, indices = check_labels(self.y, len(x), classes), check_indices(self.indices, len(x))
+        self._set(x=x, y=y, classes=classes, indices=indices)
+
+    def _set(self, **values):
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
     def __len__(self):
         return len(self.x)
 
     def take(self, rows):
         """These rows only (a slice or an array of positions)."""
-        return dataclasses.replace(self, x=self.x[rows], y=self.y[rows], indices=self.indices[rows])
+        part = copy.copy(self)  # its values were looked at already: on large sets that takes a moment
+        part._set(x=self.x[rows], y=self.y[rows], indices=self.indices[rows])
+        check_shape(part.x.shape)
+        return part
+
+
+def check_labelled(images):
+    """Refuse what is no `Images`, or holds none.
+
+    Raises:
+        InputError: for either.
+    """
+    if not isinstance(images, Images):
+        raise InputError(
+            f"the images are a {type(images).__name__}, expected data.Images(x, y, classes, source, indices)"
+        )
+    check_some(images.x)
 
 
 def split_validation(images, size, seed):
     """Set `size` images aside for validation: (training images, validation images).
 
     Raises:
-        InputError: if that would leave nothing to train or to validate on.
+        InputError: if that would leave nothing to train or to validate on, or for a seed that is none.
     """
+    check_labelled(images)
     if not 0 < size < len(images):
         raise InputError(f"the validation size is {size:,}, expected 1 to {len(images) - 1:,}")
-    order = np.random.default_rng(seed).permutation(len(images))
+    order = np.random.default_rng(check_seed(seed)).permutation(len(images))
     return images.take(np.sort(order[size:])), images.take(np.sort(order[:size]))
 
 
@@ -55,14 +101,23 @@ def first(images, count, split, name="n"):
 
 
 def from_pixels(pixels, labels, classes, source, indices):
-    """`Images` of pixels (N, H, W, C) from 0 to 255 and integer labels (N,)."""
-    return Images(
-        pixels.astype(np.float32) / 255, labels.astype(np.int32), classes, source, np.asarray(indices)
-    )
+    """`Images` of pixels (N, H, W, C) from 0 to 255 and integer labels (N,) or (N, 1).
+
+    Raises:
+        InputError: for pixels that are no whole numbers from 0 to 255, or see `Images`.
+    """
+    return Images(check_pixels(pixels).astype(np.float32) / 255, labels, classes, source, indices)
 
 
 def to_pixels(x):
-    """The pixels from 0 to 255 of images in [0, 1]: uint8, shaped as x."""
+    """The pixels from 0 to 255 of images in [0, 1]: uint8, shaped as x, which may be one image.
+
+    Raises:
+        InputError: for images that are no floats in [0, 1].
+    """
+    x = array_of(x, "images")
+    check_type(x.dtype.name, ("float32", "float64"))
+    check_range(x)
     return np.round(x * 255).astype(np.uint8)
 
 

@@ -27,6 +27,7 @@ from ..attacks import adaptive
 from ..attacks.base import compiled_logits
 from ..defense import PSSR
 from ..inputs import InputError
+from .crafting import check_task
 
 INNER = 999  # points; with the planted one 1,000, as in the source
 GAP = 0.05  # of eps, between inner points and the surface; as in the source
@@ -151,8 +152,9 @@ def run(attack, defense, images, surrogate=None, seed=0, inner=INNER, guesses=GU
         `Result`.
 
     Raises:
-        InputError: see `binarised`, or for an attack in another norm.
+        InputError: see `binarised`, for an attack in another norm, or for images that do not fit.
     """
+    seed = check_task(images, [defense] if surrogate is None else [defense, surrogate], seed, batch_size)
     if attack.norm != "Linf":
         raise InputError(f"{attack.name} has the norm {attack.norm}, expected Linf")
     whole, twin, features, readout = binarised(defense, surrogate)

@@ -98,6 +98,9 @@ def run(
 
     Returns:
         A list of `Finding`.
+
+    Raises:
+        InputError: for images, labels or models that do not fit; see `inputs`.
     """
     measured = Measurements(model, images, eps, surrogate, seed, steps, queries, draws, planted)
     bar = Progress("checks" if progress else None, len(CHECKS), unit_name="check")

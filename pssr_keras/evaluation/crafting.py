@@ -14,7 +14,17 @@ from ..attacks import compiled
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import answers, compiled_logits
 from ..attacks.survivors import SurvivorAttack
-from ..inputs import InputError, check_logits, check_some
+from ..data.images import check_labelled
+from ..inputs import (
+    InputError,
+    check_images,
+    check_integer,
+    check_labels,
+    check_logits,
+    check_model,
+    check_rows,
+    check_seed,
+)
 from ..progress import Progress
 from . import cache as caching
 from .provenance import code_hash, identity, versions
@@ -46,21 +56,55 @@ def logits_of(model, x, batch_size=500, fixed_size=False):
         batch_size, fixed_size: see `craft`.
 
     Raises:
-        InputError: if there are no images, or the model returns NaN, infinite values or probabilities.
+        InputError: for images or a model that do not fit, as one that returns NaN, infinite values or
+            probabilities; see `inputs`.
     """
-    check_some(x)
-    batch_size = size_of_batches(len(x), batch_size, fixed_size)
+    return _logits_of(model, check_images(x, check_model(model)), batch_size, fixed_size)
+
+
+def _logits_of(model, x, batch_size, fixed_size):
+    batch_size = size_of_batches(len(x), check_integer("batch_size", batch_size, 1), fixed_size)
     parts = []
     with compiled.unchanged(model):
         for rows in batches(len(x), batch_size):
             logits = compiled_logits(model) if parts else functools.partial(answers, model)
-            parts.append(np.asarray(logits(pad(x[rows], batch_size)))[: rows.stop - rows.start])
+            part = np.asarray(logits(pad(x[rows], batch_size)))
+            parts.append(check_rows(part, batch_size)[: rows.stop - rows.start])
     return check_logits(np.concatenate(parts))
 
 
 def correct(model, x, y, batch_size=500, fixed_size=False):
-    """Which images the model, images -> logits, classifies correctly: (N,) bool; raises as `logits_of`."""
-    return logits_of(model, x, batch_size, fixed_size).argmax(axis=-1) == y
+    """Which images a model, images -> logits, classifies correctly: (N,) bool.
+
+    Args:
+        y: true labels (N,) or (N, 1), integers.
+        model, x, batch_size, fixed_size: see `logits_of`.
+
+    Raises:
+        InputError: for images, labels or a model that do not fit; see `inputs`.
+    """
+    x = check_images(x, check_model(model))
+    y = check_labels(y, len(x))
+    logits = _logits_of(model, x, batch_size, fixed_size)
+    return logits.argmax(axis=-1) == check_labels(y, len(x), logits.shape[-1])
+
+
+def check_task(images, models, seed=0, batch_size=500):
+    """Refuse, before any work, what is asked to be attacked or judged; return the seed as an int.
+
+    Args:
+        images: `data.Images`, at least one.
+        models: those that will see the images; what they say of themselves must fit.
+        seed, batch_size: integers.
+
+    Raises:
+        InputError: for whatever of it does not fit.
+    """
+    check_labelled(images)
+    for model in models:
+        check_model(model, images.x.shape[1:], images.y)
+    check_integer("batch_size", batch_size, 1)
+    return check_seed(seed)
 
 
 def check_labels_kind(kind):
@@ -79,16 +123,21 @@ def with_labels(kind, attack, model, images, seed=0, batch_size=500, fixed_size=
 
     Returns:
         (attack, images).
+
+    Raises:
+        InputError: for an unknown kind, or images or a model that do not fit.
     """
     check_labels_kind(kind)
+    seed = check_task(images, [model], seed, batch_size)
     if kind == "true":
         return attack, images
-    predicted = logits_of(model, images.x, batch_size, fixed_size).argmax(axis=-1).astype(np.int32)
+    logits = logits_of(model, images.x, batch_size, fixed_size)
+    predicted, classes = logits.argmax(axis=-1), logits.shape[-1]
     if kind == "predicted":
-        return attack, dataclasses.replace(images, y=predicted)
-    offsets = np.random.default_rng([seed, 1]).integers(1, images.classes, images.indices.max() + 1)
-    targets = (predicted + offsets[images.indices]) % images.classes
-    return dataclasses.replace(attack, targeted=True), dataclasses.replace(images, y=targets.astype(np.int32))
+        return attack, dataclasses.replace(images, y=predicted, classes=classes)
+    offsets = np.random.default_rng([seed, 1]).integers(1, classes, images.indices.max() + 1)
+    targets = (predicted + offsets[images.indices]) % classes
+    return dataclasses.replace(attack, targeted=True), dataclasses.replace(images, y=targets, classes=classes)
 
 
 def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None, fixed_size=False):
@@ -109,7 +158,11 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
 
     Returns:
         Adversarial images, shaped as images.x.
+
+    Raises:
+        InputError: for images, labels or a model that do not fit; see `inputs`.
     """
+    seed = check_task(images, [model], seed, batch_size)
     if isinstance(attack, AutoAttack):
         return run_autoattack(attack, model, images, seed, batch_size, label, cache, fixed_size).x_adv
     if cache is not None and (known := identity(model))["digest"] is None:
@@ -147,11 +200,16 @@ def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, ca
 
     Returns:
         `attacks.autoattack.Result`: adversarial images, and which images each part left standing.
+
+    Raises:
+        InputError: as `craft`.
     """
+    seed = check_task(images, [model], seed, batch_size)
 
     def attack_part(part, rows):
         name = f"{label}: {part.name}, {len(rows)} images still stand" if label else None
         return craft(part, model, images.take(rows), seed, batch_size, name, cache)
 
     logits = logits_of(model, images.x, batch_size, fixed_size)
+    check_labels(images.y, len(images), logits.shape[-1])
     return attack.cascade(model, images.x, images.y, logits, attack_part)

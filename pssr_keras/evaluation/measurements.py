@@ -17,9 +17,9 @@ from ..attacks.base import (
 )
 from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
 from ..attacks.square import Square
-from ..inputs import InputError, parse_eps
+from ..inputs import InputError, check_labels, check_rows, parse_eps
 from . import binarisation
-from .crafting import batches, correct, craft, logits_of
+from .crafting import batches, check_task, correct, craft, logits_of
 from .double_precision import in_float64, slopes
 
 SAME = 1e-4  # of the largest logit: nearer, two answers are the same
@@ -42,7 +42,8 @@ class Measurements:
         self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100, planted=20
     ):
         self.model, self.surrogate = model, model if surrogate is None else surrogate
-        self.images, self.eps, self.seed = images, parse_eps(eps), seed
+        self.images, self.eps = images, parse_eps(eps)
+        self.seed = check_task(images, [self.model, self.surrogate], seed)
         self.steps, self.queries, self.draws, self.planted = steps, queries, draws, planted
 
     @property
@@ -67,7 +68,9 @@ class Measurements:
     @functools.cached_property
     def answers(self):
         """Logits of the defense, all images in one batch."""
-        return compiled_logits(self.model)(self.x).numpy()
+        logits = check_rows(compiled_logits(self.model)(self.x).numpy(), len(self.x))
+        check_labels(self.y, len(self.x), logits.shape[-1])
+        return logits
 
     @functools.cached_property
     def repeated(self):

@@ -10,7 +10,7 @@ import numpy as np
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import distances, names_of
 from ..inputs import InputError
-from .crafting import correct, craft, run_autoattack, with_labels
+from .crafting import check_task, correct, craft, run_autoattack, with_labels
 from .provenance import identity, images_hash, text_of_indices, versions, weights_hash
 from .statistics import measurement, text_of, worst_case
 
@@ -70,11 +70,16 @@ def evaluate(
         A record that JSON can hold: everything needed to reproduce it, and for each row and column the
         accuracy over all n images, its Wilson 95% interval and a string of per-image flags (1: correct).
         Where several models are attacked, columns are named "model attack", and there is a worst case.
+
+    Raises:
+        InputError: for images, labels or models that do not fit; see `inputs`.
     """
     threat_model = threat_model_in_words(threat_model, crafted_on, judged)
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
     queried = dict(list(sources.items())[:1]) if queried is None else queried
+    models = [*sources.values(), *judged.values(), *queried.values(), *(model for _, model, _ in further)]
+    seed = check_task(images, models, seed, batch_size)
     size = {"batch_size": batch_size, "fixed_size": is_shard}
     runs = named(runs_of(attacks, sources, queried)) + named(further)
 

@@ -15,6 +15,7 @@ import pathlib
 
 import numpy as np
 
+from ..data.images import check_labelled
 from ..inputs import InputError
 from ..settings import flat
 from . import records
@@ -83,6 +84,7 @@ def evaluate(shard, crafted_on, judged, images, attacks, *, batch_size=500, **op
         images: `data.Images`, all that are to be evaluated.
         crafted_on, judged, attacks, batch_size, options: see `records.evaluate`.
     """
+    check_labelled(images)
     batch_size = min(batch_size, len(images))
     part = images.take(shard.rows(len(images), batch_size))
     record = records.evaluate(

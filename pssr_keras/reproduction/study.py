@@ -285,7 +285,8 @@ def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=Fa
     if preset not in presets:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(presets)}")
     settings = presets[preset]
-    config.parse_changes(changes)  # refuses what it does not know
+    named = "cpu" if preset == "smoke" else preset  # see `Study.experiment`
+    training.check_names(config.experiment(dataset, named, **config.parse_changes(changes)))
     lists = {name: (*getattr(settings, name), *changes) for name in ("main", "robust", "variant")}
     settings = dataclasses.replace(settings, **lists)
     source = data.resolve_source(dataset, source, data_dir, ("train", "test"))

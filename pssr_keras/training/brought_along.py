@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import evaluation
 from ..files import load_model
-from ..inputs import InputError, check_logits, shapes_of
+from ..inputs import InputError, check_logits, check_model, check_outputs, check_rows, fits, shapes_of
 
 
 def classifier_of(file, entry):
@@ -18,21 +18,38 @@ def classifier_of(file, entry):
         InputError: for another input shape, number of classes, or probabilities.
     """
     model = load_model(file)
-    taken, returned = shapes_of(model)
-    if taken != entry.shape:
+    try:
+        check_model(model)
+    except InputError as error:
+        raise InputError(f"{file} does not fit: {error}") from error
+    taken, returned = shapes_of(model)  # nothing, of a subclassed model: then its answers tell
+    if taken and not fits(taken, entry.shape):
         first = taken[1:] + taken[:1] == entry.shape
         advice = ": its channels are first, begin it with keras.layers.Permute((3, 1, 2))" if first else ""
         raise InputError(f"{file} takes images {taken}, expected {entry.shape} of {entry.name}{advice}")
-    if returned != (entry.classes,):
-        raise InputError(
-            f"{file} returns {returned}, expected ({entry.classes},): a logit for each class of {entry.name}"
-        )
     noise = np.random.default_rng(0).random((100, *entry.shape), np.float32)
+    found = returned or logits_for(noise, model, file).shape[1:]
+    if not fits(found, (entry.classes,)):
+        raise InputError(
+            f"{file} returns {found}, expected ({entry.classes},): a logit for each class of {entry.name}"
+        )
+    logits_for(noise, model, file)
+    return model
+
+
+def logits_for(images, model, file):
+    """The logits (N, K) that the model of a file returns for images.
+
+    Raises:
+        InputError: if it returns no logits, or does not take the images.
+    """
     try:
-        check_logits(model.predict(noise, verbose=0))
+        return check_rows(check_logits(check_outputs(model(images, training=False), model)), len(images))
     except InputError as error:
         raise InputError(f"{file} does not fit: {error}") from error
-    return model
+    except Exception as error:  # whatever a layer says of a shape that is not its own
+        reason = str(error).strip().splitlines()[0][:200]
+        raise InputError(f"{file} does not take images {images.shape[1:]} ({reason})") from error
 
 
 LOOKED_AT = 1000  # images: enough to tell one range of pixels from another
