@@ -59,8 +59,8 @@ def evaluate(
             defenses, where several models are attacked.
         labels: which labels the attacker uses, see `with_labels`; what counts are always the true ones.
         threat_model: what the attacker knows, for the record: "white-box", "oblivious", "transfer",
-            "adaptive", or any words. None derives it: white-box if all that is judged is attacked, oblivious if
-            one classifier is attacked and all else that is judged are defenses of it.
+            "adaptive", or any words. None derives it: white-box if all that is judged is attacked, oblivious
+            if one classifier is attacked and all else that is judged are defenses of it.
         seed, batch_size, cache: see `craft`.
         progress: show progress bars.
         is_shard: the images are a part of a larger set: their batches have the size of that set's, and the
