@@ -52,6 +52,26 @@ def toy_classifier(toy_images):
     return model
 
 
+@pytest.fixture
+def normalised_classifier():
+    """A classifier with batch normalisation, and the layers that prototype conformity needs, untrained.
+
+    Its statistics are unlike those of any batch, so that it answers otherwise in training mode.
+    """
+    keras.utils.set_random_seed(3)
+    x = inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(3, 3, strides=2)(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.5)(x))
+    x = keras.layers.Dense(6, name="dense1")(keras.layers.Flatten()(x))
+    x = keras.layers.Dense(5, name="features")(keras.layers.BatchNormalization(momentum=0.5)(x))
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(layer.moving_mean + 0.3)
+            layer.moving_variance.assign(layer.moving_variance * 2)
+    return model
+
+
 @pytest.fixture(scope="session")
 def toy_extrapolator():
     """An untrained extrapolator of 8x8 images."""

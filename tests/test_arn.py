@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pssr_keras import InputError, arn, attacks, config, data, evaluation, training
 from pssr_keras.attacks import adaptive
+from pssr_keras.training import pairs
 
 
 @pytest.mark.parametrize(
@@ -223,6 +224,23 @@ def test_versions_match_and_are_changed_alike(toy_images):
         seen += len(x)
     assert seen == 64
     assert abs(float(tf.math.reduce_std(noise)) - 1) < 0.15
+
+
+def test_versions_are_crafted_on_the_classifier_as_it_is(normalised_classifier, toy_images, tmp_path):
+    """In evaluation mode, and no statistics of its batch normalisation move."""
+    changes = {"attack.training": ("fgsm", "pgd:steps=3"), "attack.labels": "true"}
+    experiment = config.experiment("mnist", "cpu", defense="arn", **changes)
+    before = normalised_classifier.get_weights()
+    crafted = pairs.adversarial_images(experiment, tmp_path, normalised_classifier, toy_images)
+    for found, expected in zip(normalised_classifier.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for attack, found in zip((attacks.FGSM(0.3), attacks.PGD(0.3, steps=3)), crafted, strict=True):
+
+        def evaluated(z):
+            return normalised_classifier(z, training=False)
+
+        expected = attack(evaluated, toy_images.x, toy_images.y, indices=toy_images.indices)
+        np.testing.assert_allclose(found, expected, atol=1e-3)  # kept in half precision
 
 
 @pytest.mark.slow

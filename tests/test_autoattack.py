@@ -103,9 +103,14 @@ def test_when_apgd_halves_its_step(rises, halved_before, best_before, best, halv
 
 
 def test_window_sides_of_square():
-    iterations = (0, 11, 51, 201, 501, 1001, 2001, 4001)
-    assert [square.window_side(i, 0.8, 32, 32) for i in iterations] == [29, 20, 14, 10, 7, 5, 4, 3]
-    assert [square.window_side(i, 0.8, 28, 28) for i in iterations] == [25, 18, 13, 9, 6, 4, 3, 2]
+    iterations = (0, 11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001)
+    assert [square.window_side(i, 0.8, 32, 32) for i in iterations] == [29, 20, 14, 10, 7, 5, 4, 3, 2, 1]
+    assert [square.window_side(i, 0.8, 28, 28) for i in iterations] == [25, 18, 13, 9, 6, 4, 3, 2, 2, 1]
+    shares = [(square.window_side(i, 0.8, 1000, 1000) / 1000) ** 2 for i in iterations]
+    np.testing.assert_allclose(shares, 0.8 / 2 ** np.arange(10), rtol=0.03)
+    for last in (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000):
+        before, after = (square.window_side(i, 0.8, 1000, 1000) for i in (last, last + 1))
+        assert before == square.window_side(last - 9, 0.8, 1000, 1000) > after
     assert square.window_side(10, 0.8, 28, 28) == 25
     assert square.window_side(0, 0.8, 40, 8) == 8
 

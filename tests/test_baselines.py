@@ -1,18 +1,19 @@
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pssr_keras import InputError, attacks, baselines, classifiers, config, evaluation, losses
+from pssr_keras import InputError, attacks, baselines, classifiers, config, evaluation, losses, settings
 from pssr_keras.attacks.base import cross_entropy
 from pssr_keras.training import SGDWithDecayInGradient
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
 
 
-def linear(x):
+def linear(x, training=True):
     return tf.reshape(x, (len(x), 64)) @ WEIGHTS
 
 
@@ -132,10 +133,113 @@ def test_an_objective_is_parsed_with_its_numbers():
         ("magic", "objective is 'magic', expected one of .*gradient_reg"),
         ("trades:lambda=3", "trades has no field 'lambda', expected one of one_over_lambda"),
         ("trades:one_over_lambda=much", "one_over_lambda of trades is 'much'"),
-        ("adversarial_training:steps=3", "adversarial_training has no field 'steps', expected none"),
+        ("adversarial_training:steps=3", "adversarial_training has no field 'steps', expected one of search"),
+        (
+            "gradient_regularisation:steps=3",
+            "gradient_regularisation has no field 'steps', expected one of",
+        ),
+        ("cross_entropy:steps=3", "cross_entropy has no field 'steps', expected none"),
+        ("adversarial_training:search=test", "search is 'test', expected one of training, evaluation"),
+        ("pseudo_labels:search=", "search is '', expected one of training, evaluation"),
+        ("bag_of_tricks:search=training", "search of bag_of_tricks is 'training', expected evaluation"),
+        ("bag_of_tricks:search=test", "search is 'test', expected one of training, evaluation"),
     ):
         with pytest.raises(InputError, match=message):
             baselines.parse(text)
+
+
+# --- the mode of the classifier while images are attacked ----------------------------------------
+
+
+# What each publication passes in training mode, in order, and where and in which mode it searches: "x" is the
+# clean batch, "x'" the attacked one. Another objective needs a line here.
+PASSES = {
+    "cross_entropy": (["x"], None),
+    "gradient_regularisation": (["x"], None),
+    "adversarial_training": (["search", "x'"], "training"),
+    "adversarial_training:search=evaluation": (["search", "x'"], "evaluation"),
+    "few_labels": (["search", "x'"], "training"),
+    "few_labels:search=evaluation": (["search", "x'"], "evaluation"),
+    "early_stopping": (["search", "x'"], "training"),
+    "early_stopping:search=evaluation": (["search", "x'"], "evaluation"),
+    "bag_of_tricks": (["search", "x'"], "evaluation"),
+    "trades:start=0.1": (["search", "x", "x'"], "evaluation"),
+    "pseudo_labels": (["x", "search", "x'"], "evaluation"),
+    "pseudo_labels:search=training": (["x", "search", "x'"], "training"),
+    "prototype_conformity": (["x"], None),
+    "prototype_conformity:attacked=true": (["search", "x and x'"], "evaluation"),
+}
+STEPS = 3
+
+
+def test_the_passes_of_every_objective_are_told():
+    assert {text.partition(":")[0] for text in PASSES} == set(baselines.OBJECTIVES)
+
+
+def statistics_of(classifier):
+    moving = [weight for weight in classifier.non_trainable_weights if "moving" in weight.path]
+    return np.concatenate([weight.numpy().ravel() for weight in moving])
+
+
+def expected_statistics(twin, text, x, y, noise):
+    """The moving statistics of a classifier after the passes of a publication; its weights stay."""
+    name, (passes, search) = text.partition(":")[0], PASSES[text]
+    batches = {"x": x}
+    for one in passes:
+        if one != "search":
+            twin(batches[one], training=True)
+            continue
+        fixed = twin(x, training=False)
+        start, share = x + 0.1 * noise, 1.0
+        if name == "prototype_conformity":
+            start, share = x, (noise[:, :1, :1, :1] + 1) / 2
+        x_adv = baselines.worst_images(
+            functools.partial(losses.kl_divergence, fixed)
+            if name == "trades"
+            else functools.partial(cross_entropy, y),
+            functools.partial(twin, training=search == "training"),
+            x,
+            start,
+            0.1 * share,
+            0.05 * share,
+            STEPS,
+        )
+        batches |= {"x'": x_adv, "x and x'": tf.concat([x, x_adv], axis=0)}
+    return statistics_of(twin)
+
+
+@pytest.mark.parametrize("text", PASSES)
+def test_a_step_moves_the_statistics_by_the_passes_of_its_publication(text, batch, normalised_classifier):
+    x, y, noise = batch
+    objective, classifier = baselines.parse(text), normalised_classifier
+    twin = keras.models.clone_model(classifier)
+    twin.set_weights(classifier.get_weights())
+    numbers = settings.RobustSettings(inner_steps=STEPS, inner_step_size=0.5, ramp_share=0.0)
+    model = objective.model(classifier, numbers, 0.1, 10)
+    objective.compile(model, keras.optimizers.SGD(0.0))
+    before = statistics_of(classifier)
+    model.train_step((x, y, noise) if objective.takes_noise else (x, y))
+    expected = expected_statistics(twin, text, x, y, noise)
+    assert np.abs(expected - before).max() > 0.01
+    np.testing.assert_allclose(statistics_of(classifier), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text", [text for text, (_, search) in PASSES.items() if search and "prototype" not in text]
+)
+def test_a_search_asks_the_classifier_in_its_mode(text, batch):
+    """TRADES' clean answers, which its search moves away from, are those of evaluation mode too."""
+    objective, asked = baselines.parse(text), []
+    passes, search = PASSES[text]
+
+    def logits(images, training=True):
+        asked.append(training)
+        return linear(images)
+
+    objective.loss(logits, *batch, {"eps": 0.1, "step_size": 0.05, "steps": STEPS})
+    in_search = [False] * (objective.name == "trades") + [search == "training"] * STEPS
+    expected = [in_search if one == "search" else [True] for one in passes]
+    assert asked == [mode for modes in expected for mode in modes]
 
 
 # --- bag of tricks -------------------------------------------------------------------------------

@@ -112,3 +112,15 @@ def test_black_and_white_pixels_can_move():
 def test_bad_settings_are_refused(fields, message):
     with pytest.raises(InputError, match=message):
         attacks.CarliniWagner(**fields)
+
+
+def test_a_tie_that_the_label_wins_is_no_success():
+    """Logits in whole numbers tie often, and the class that comes first wins."""
+
+    def rounded(x):
+        logits = 2 * linear(x)
+        return logits + tf.stop_gradient(tf.round(logits) - logits)
+
+    y = rounded(X).numpy().argmax(axis=1).astype(np.int32)
+    x_adv = attacks.CarliniWagner(steps=60, searches=4)(rounded, X, y)
+    assert (rounded(x_adv).numpy().argmax(axis=1) != y).all()

@@ -1,3 +1,5 @@
+import copy
+import dataclasses
 import inspect
 
 import keras
@@ -7,7 +9,7 @@ import tensorflow as tf
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
-from pssr_keras import InputError, attacks
+from pssr_keras import InputError, attacks, evaluation, load_pretrained
 from pssr_keras.attacks import apgd, autoattack, base, carlini_wagner, fab, gradient, square, survivors
 
 EPS = 0.2
@@ -84,7 +86,8 @@ def test_random_start_is_uniform_in_the_ball():
 
 
 def test_bim_is_that_of_cleverhans(toy_classifier, toy_images):
-    ours = attacks.BIM(EPS, steps=7)(toy_classifier, toy_images.x, toy_images.y)
+    attack = attacks.BIM(EPS, steps=7, step_size=0.2 * EPS)
+    ours = attack(toy_classifier, toy_images.x, toy_images.y)
     theirs = projected_gradient_descent(
         toy_classifier, toy_images.x, EPS, 0.2 * EPS, 7, np.inf, clip_min=0.0, clip_max=1.0, y=toy_images.y
     )
@@ -132,6 +135,100 @@ def test_defaults_are_the_stated_ones():
     }  # fmt: skip
     assert attacks.BIM("0.3").step_size == pytest.approx(0.06)
     assert attacks.MIM("8/255").eps == pytest.approx(8 / 255)
+
+
+@pytest.mark.parametrize(
+    ("attack", "steps", "expected"),
+    [
+        (attacks.PGD, 1, 2.0),  # from one end of the ball to the other
+        (attacks.PGD, 2, 1.25),
+        (attacks.PGD, 5, 0.5),
+        (attacks.PGD, 20, 0.125),
+        (attacks.PGD, 39, 2.5 / 39),
+        (attacks.PGD, 40, 1 / 30),
+        (attacks.PGD, 100, 1 / 30),
+        *((attack, 1, 2.0) for attack in (attacks.BIM, attacks.MIM)),
+        *((attack, 4, 0.625) for attack in (attacks.BIM, attacks.MIM)),
+        *((attack, 9, 2.5 / 9) for attack in (attacks.BIM, attacks.MIM)),
+        *((attack, 10, 0.2) for attack in (attacks.BIM, attacks.MIM)),
+        *((attack, 100, 0.2) for attack in (attacks.BIM, attacks.MIM)),
+    ],
+)
+def test_few_steps_are_long_and_usual_ones_as_published(attack, steps, expected):
+    for eps in (0.3, 8 / 255):
+        found = attack(eps, steps=steps)
+        assert found.step_size == found.get_config()["step_size"] == expected * eps
+    assert attack(0.0, steps=steps).step_size == 0
+
+
+@pytest.mark.parametrize("attack", [attacks.PGD, attacks.BIM, attacks.MIM])
+def test_a_copy_with_another_budget_or_other_steps_has_its_own_step_size(attack):
+    whole = attack(0.3, steps=40)
+    for changes in ({"eps": 0.1}, {"steps": 5}, {"eps": "8/255", "steps": 3}, {"targeted": True}):
+        expected = attack(**{"eps": 0.3, "steps": 40} | changes)
+        for origin in (whole, copy.deepcopy(whole)):
+            assert dataclasses.replace(origin, **changes) == expected
+        config = {k: v for k, v in whole.get_config().items() if k not in ("attack", "norm")}
+        assert attacks.create(attack.name, **config | changes) == expected
+    chosen = attack(0.3, steps=40, step_size=0.02)
+    assert dataclasses.replace(chosen, eps=0.1, steps=5).step_size == 0.02
+    assert dataclasses.replace(whole, step_size=0.02, steps=5).step_size == 0.02
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_few_steps_are_no_weaker_than_fgsm(steps, toy_classifier, toy_images):
+    x, y, eps = toy_images.x, toy_images.y, 0.25
+
+    def left(attack):
+        return evaluation.correct(toy_classifier, attack(toy_classifier, x, y), y).mean()
+
+    one_step = left(attacks.FGSM(eps))
+    assert 0.8 < one_step < 0.95
+    for attack in (attacks.PGD, attacks.BIM, attacks.MIM):
+        assert left(attack(eps, steps=steps)) <= one_step, attack.name
+
+
+def test_few_steps_break_as_much_of_lenet5_as_steps_that_cross_the_ball(bundled_test):
+    classifier, images = load_pretrained("mnist").classifier, bundled_test.take(slice(0, 100))
+
+    def left(attack):
+        return evaluation.correct(classifier, attack(classifier, images.x, images.y), images.y).mean()
+
+    assert left(attacks.FGSM(0.1)) == pytest.approx(0.81, abs=0.011)
+    for steps, expected in ((1, 0.81), (5, 0.53), (20, 0.46)):  # at eps / 30: 0.99, 0.98, 0.85
+        assert left(attacks.PGD(0.1, steps=steps, best=True)) == pytest.approx(expected, abs=0.011)
+
+
+def around_grey(centre):
+    """A model without a gradient, right about class 0 but at plain grey, where it has a logit of `centre`."""
+
+    def model(x):
+        distance = tf.reduce_mean(tf.abs(tf.stop_gradient(x) - 0.5), axis=(1, 2, 3))
+        return tf.stack([centre + 10 * distance, tf.zeros_like(distance)], axis=1)
+
+    return model
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+@pytest.mark.parametrize(
+    ("centre", "targeted", "label"),
+    [
+        (-0.1, False, 0),  # nothing but the clean image is misclassified
+        (-0.1, True, 1),  # nothing but the clean image is the target
+        (0.1, False, 0),  # nothing is misclassified, the clean image has the highest loss
+    ],
+)
+def test_the_best_iterate_is_no_milder_than_the_clean_image(centre, targeted, label, restarts):
+    model, x, y = around_grey(centre), np.full((4, 8, 8, 1), 0.5, np.float32), np.full(4, label)
+    attack = attacks.PGD(EPS, steps=3, targeted=targeted, best=True, restarts=restarts)
+    np.testing.assert_array_equal(attack(model, x, y), x)
+
+
+def test_the_clean_image_takes_the_place_of_no_iterate_that_fools(toy_classifier, toy_images):
+    wrong = (toy_images.y + 1) % 3  # so the clean images are misclassified
+    x_adv = attacks.PGD(EPS, best=True)(toy_classifier, toy_images.x, wrong)
+    assert (np.abs(x_adv - toy_images.x).max(axis=(1, 2, 3)) > 0).all()
+    assert not evaluation.correct(toy_classifier, x_adv, wrong).any()
 
 
 def test_the_registry_knows_every_attack():
@@ -200,7 +297,7 @@ def test_bad_budgets_are_refused(eps):
         attacks.FGSM(eps)
 
 
-@pytest.mark.parametrize("fields", [{"steps": 0}, {"step_size": -1}])
+@pytest.mark.parametrize("fields", [{"steps": 0}, {"step_size": -1}, {"step_size": "far"}])
 def test_bad_steps_are_refused(fields):
     with pytest.raises(InputError, match=next(iter(fields))):
         attacks.BIM(0.3, **fields)

@@ -139,6 +139,25 @@ def test_only_e_learns_and_it_learns_to_stand(toy_classifier, toy_images):
     assert not toy_classifier.trainable
 
 
+def test_the_attack_inside_moves_no_statistics_of_batch_normalisation(normalised_classifier, toy_images):
+    """E's are moved by its one pass of clean and attacked images, those of F by nothing."""
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.BatchNormalization(momentum=0.5)(inputs)
+    e = keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x))
+    model = HardenedCAE(e, normalised_classifier, EPS, inner_steps=4, inner_step_size=EPS / 4)
+    model.compile(keras.optimizers.Adam(0.0))
+    x, y, noise = batch(toy_images)
+    before, twin = normalised_classifier.get_weights(), keras.models.clone_model(e)
+    twin.set_weights(e.get_weights())
+    x_adv = model.attacked(x, y, noise)
+    twin(tf.concat([x, x_adv], axis=0), training=True)
+    model.train_step((x, y, noise))
+    for found, expected in zip(e.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for found, expected in zip(normalised_classifier.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_the_average_follows_the_weights_and_is_the_result(toy_classifier, toy_images):
     twin = extrapolator()
     model = model_of(toy_classifier, rate=0.01, average=twin, averaging=0.9)

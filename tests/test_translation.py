@@ -118,7 +118,7 @@ def test_optimizers_take_the_same_steps(translation, kind):
 
 def test_attacks_of_the_pairs_have_the_packages_numbers(translation):
     steps_of = part(translation, "training").attack_steps
-    for text in ("fgsm", "pgd", "pgd:steps=10,step_size=2/255"):
+    for text in ("fgsm", "pgd", "pgd:steps=10", "pgd:steps=1", "pgd:steps=10,step_size=2/255"):
         attack = attacks.parse(text, 8 / 255)
         size, steps, is_random = steps_of(text, 8 / 255)
         assert is_random == bool(attack.draws)

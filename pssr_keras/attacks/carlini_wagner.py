@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ..inputs import InputError
 from .apgd import logit_of
-from .base import Attack, logits_loss_gradient, register, rows
+from .base import Attack, is_fooled, logits_loss_gradient, register, rows
 
 UNREACHED = 1e10  # upper end of c before any success, as in the source
 
@@ -106,9 +106,10 @@ class CarliniWagner(Attack):
                 return c * moved["f"]
 
             x_adv = (tf.tanh(w) + 1) / 2
-            _, _, gradient = logits_loss_gradient(logits, loss, x_adv)
+            outputs, _, gradient = logits_loss_gradient(logits, loss, x_adv)
             distance = tf.norm(tf.reshape(x_adv - x, (tf.shape(x)[0], -1)), axis=1)
-            fools = moved["f"] <= 0
+            # f is 0 on a tie, too, which may still be decided in favour of the label.
+            fools = (moved["f"] <= 0) & is_fooled(outputs, y, self.targeted)
             nearer = fools & (distance < nearest)
             nearest, best = tf.where(nearer, distance, nearest), tf.where(rows(nearer, x), x_adv, best)
 

@@ -1,7 +1,8 @@
 """FGSM, BIM, MIM and PGD in the Linf norm, on the steps of cleverhans.
 
 Where PSSR is silent about the steps, we take 40 steps of 0.01 for PGD (Madry et al. 2017), and 10
-steps of 0.2 eps for BIM and MIM (the defaults of cleverhans' MIM: 0.06 at eps 0.3).
+steps of 0.2 eps for BIM and MIM (the defaults of cleverhans' MIM: 0.06 at eps 0.3). These lengths stay
+for more steps. Fewer of them would not reach across the ball, so fewer are longer: 2.5 eps / steps.
 """
 
 import dataclasses
@@ -28,6 +29,17 @@ from .base import (
     uniform_noise,
 )
 
+REACH = 2.5  # of few steps together, in units of eps: across the ball, which takes 2, and a little back
+
+
+class DefaultStep(float):
+    """A step size that nobody typed: a copy with another eps or other steps gets a new one."""
+
+
+def raised(y, logits, targeted):
+    """What an attack raises, of each image (B,): the cross-entropy, or its negative if `targeted`."""
+    return -cross_entropy(y, logits) if targeted else cross_entropy(y, logits)
+
 
 def sign_step(logits, x, y, size, targeted=False, differentiate=logits_loss_gradient):
     """One step of `size` along the sign of the loss's gradient, not yet projected.
@@ -36,14 +48,10 @@ def sign_step(logits, x, y, size, targeted=False, differentiate=logits_loss_grad
     `differentiate` is `gradient_in_loop`.
 
     Returns:
-        The moved images, and the logits and the loss (B,) of the images before the step; the loss is what
-        the step raises: the negative cross-entropy if `targeted`.
+        The moved images, and the logits and the loss (B,) of the images before the step; see `raised`.
     """
 
-    def loss(outputs):
-        return -cross_entropy(y, outputs) if targeted else cross_entropy(y, outputs)
-
-    outputs, value, gradient = differentiate(logits, loss, x)
+    outputs, value, gradient = differentiate(logits, lambda outputs: raised(y, outputs, targeted), x)
     return x + optimize_linear(gradient, size, np.inf), outputs, value
 
 
@@ -65,7 +73,9 @@ class IterativeAttack(Attack):
 
     Attributes:
         steps: number of steps.
-        step_size: length of one step in pixel units; None takes `relative_step_size` * eps.
+        step_size: length of one step in pixel units. None takes `relative_step_size` * eps for `usual_steps`
+            and more, and 2.5 eps / steps for fewer, but never more than 2 eps, which crosses the ball. A copy
+            of the attack (`dataclasses.replace`) with another eps or other steps takes its own.
 
     Raises:
         InputError: if steps < 1, or if the step size is not positive.
@@ -74,6 +84,7 @@ class IterativeAttack(Attack):
     steps: int = 10
     step_size: float | None = None
 
+    usual_steps: typing.ClassVar[int] = 10
     relative_step_size: typing.ClassVar[float] = 0.2
     scalars: typing.ClassVar[tuple[str, ...]] = ("eps", "steps", "step_size")
 
@@ -81,11 +92,20 @@ class IterativeAttack(Attack):
         super().__post_init__()
         if self.steps < 1:
             raise InputError(f"steps is {self.steps}, expected at least 1")
-        if self.step_size is None:
-            object.__setattr__(self, "step_size", self.relative_step_size * self.eps)
-        object.__setattr__(self, "step_size", float(self.step_size))
+        object.__setattr__(self, "step_size", self.resolved_step_size())
         if not (0 < self.step_size < np.inf or self.step_size == self.eps == 0):
             raise InputError(f"step_size is {self.step_size}, expected a number > 0: no step is no attack")
+
+    def resolved_step_size(self):
+        """The length of one step, derived from eps and steps unless the user chose it."""
+        if self.step_size is not None and not isinstance(self.step_size, DefaultStep):
+            try:
+                return float(self.step_size)
+            except (TypeError, ValueError):
+                raise InputError(f"step_size is {self.step_size!r}, expected a number > 0") from None
+        if self.steps >= self.usual_steps:
+            return DefaultStep(self.relative_step_size * self.eps)
+        return DefaultStep(min(REACH / self.steps, 2.0) * self.eps)
 
     def ascend(self, logits, start, x, y):
         """`steps` projected sign steps from the projection of `start`: the last iterate."""
@@ -119,7 +139,8 @@ class PGD(IterativeAttack):
     Attributes:
         restarts: number of random starts; more than one needs `best`.
         best: keep the best iterate of all starts, a misclassified one before others and among those
-            the one of highest loss; otherwise the last iterate. It stops when every image has fallen.
+            the one of highest loss; otherwise the last iterate. It stops when every image has fallen. The
+            clean image counts, too, where no iterate is misclassified: the result is no milder than it.
 
     Raises:
         InputError: if restarts < 1, or if there are several and `best` is not set.
@@ -129,6 +150,7 @@ class PGD(IterativeAttack):
     restarts: int = 1
     best: bool = False
 
+    usual_steps: typing.ClassVar[int] = 40
     relative_step_size: typing.ClassVar[float] = 1 / 30
 
     def __post_init__(self):
@@ -161,9 +183,12 @@ class PGD(IterativeAttack):
             put = tf.tensor_scatter_nd_update
             return i + 1, tuple(put(old, rest, new) for old, new in zip(best, found, strict=True))
 
-        return tf.while_loop(
+        x_adv, loss, fooled = tf.while_loop(
             lambda i, best: (i < self.restarts) & ~tf.reduce_all(best[2]), start_again, (0, best)
-        )[1][0]
+        )[1]
+        clean = logits(x)
+        worse = is_fooled(clean, y, self.targeted) | (raised(y, clean, self.targeted) > loss)
+        return tf.where(rows(~fooled & worse, x), x, x_adv)
 
     def ascend_keeping(self, logits, start, x, y, best):
         """As `ascend`, but returns the best iterate so far: images, their losses, whether they fool."""

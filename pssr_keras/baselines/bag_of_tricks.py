@@ -1,14 +1,14 @@
 """BagT: adversarial training with the settings that a comparison of such settings found to matter."""
 
 import dataclasses
-import functools
 
 import tensorflow as tf
 
 from ..attacks.base import cross_entropy
+from ..inputs import InputError
 from .base import register
 from .early_stopping import EarlyStopping
-from .inner import worst_images
+from .inner import searched, worst_images
 
 
 def smoothed_cross_entropy(y, logits, smoothing):
@@ -37,7 +37,7 @@ def bag_of_tricks(logits, x, y, noise, eps, step_size, steps, label_smoothing):
     def loss(outputs):
         return cross_entropy(y, outputs)
 
-    evaluated = functools.partial(logits, training=False)
+    evaluated = searched(logits, "evaluation")
     x_adv = worst_images(loss, evaluated, x, x + eps * noise, eps, step_size, steps)
     return smoothed_cross_entropy(y, logits(x_adv), label_smoothing)
 
@@ -58,10 +58,22 @@ class BagOfTricks(EarlyStopping):
     Attributes:
         weight_decay: of all trained weights, those of batch normalisation included.
         label_smoothing: share of a label that goes to the other classes.
+        search: "evaluation", which is one of the settings.
+
+    Raises:
+        InputError: for another search.
     """
 
     weight_decay: float = 5e-4  # Pang et al. 2021
     label_smoothing: float = 0.2  # Pang et al. 2021, who find more than 0.3 harmful
+    search: str = "evaluation"  # Pang et al. 2021
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.search != "evaluation":
+            raise InputError(
+                f"search of bag_of_tricks is {self.search!r}, expected evaluation, as published: leave it out"
+            )
 
     def settings(self, numbers):
         return dataclasses.replace(super().settings(numbers), weight_decay=0.0)

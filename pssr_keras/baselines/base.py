@@ -36,7 +36,7 @@ def parse(text):
     name, _, fields = text.partition(":")
     if name not in OBJECTIVES:
         raise InputError(f"objective is {name!r}, expected one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name](**parse_fields(OBJECTIVES[name], name, fields))
+    return OBJECTIVES[name](**parse_fields(OBJECTIVES[name], name, fields, as_text=("search",)))
 
 
 @dataclasses.dataclass(frozen=True)

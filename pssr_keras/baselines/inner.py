@@ -1,8 +1,36 @@
 """The attack inside robust training: images that raise a loss, as TensorFlow operations."""
 
+import functools
+
 import tensorflow as tf
 
 from ..attacks.base import ball, logits_loss_gradient, project
+from ..inputs import InputError
+
+SEARCHES = ("training", "evaluation")
+
+
+def check_search(search):
+    """Refuse an unknown mode of the classifier while images are attacked.
+
+    Raises:
+        InputError: if it is none of `SEARCHES`.
+    """
+    if search not in SEARCHES:
+        raise InputError(f"search is {search!r}, expected one of {', '.join(SEARCHES)}")
+
+
+def searched(logits, search):
+    """The classifier as the search for attacked images sees it: in training mode, or in evaluation mode.
+
+    In training mode batch normalisation goes by the statistics of the attacked batch, and each step of the
+    search moves the averages by which the classifier is later evaluated.
+
+    Args:
+        logits: see `base.Objective.loss`.
+        search: of `SEARCHES`.
+    """
+    return logits if search == "training" else functools.partial(logits, training=False)
 
 
 def worst_images(loss, logits, x, start, eps, step_size, steps):

@@ -11,13 +11,13 @@ from ..files import write_atomically
 from ..inputs import InputError
 from ..losses import kl_divergence
 from .base import Objective, register
-from .inner import worst_images
+from .inner import check_search, searched, worst_images
 from .labels import kept_rows
 
 FILE = "pseudo_labels.npy"
 
 
-def pseudo_labels(logits, x, y, noise, eps, step_size, steps, divergence):
+def pseudo_labels(logits, x, y, noise, eps, step_size, steps, divergence, search="evaluation"):
     """l(x', y) + divergence * KL(F(x) || F(x')), x' = argmax over the eps-ball of l(x', y): (B,).
 
     The first term has fixed targets, the second the classifier's own answers, which get no gradient. Uesato
@@ -25,6 +25,8 @@ def pseudo_labels(logits, x, y, noise, eps, step_size, steps, divergence):
     of a later implementation by others (dyoony/SRST_AWR).
 
     Args:
+        logits: function, images and `training` -> logits; see `base.Objective.loss`.
+        search: see `PseudoLabels`.
         y: true labels where they are known, a teacher's answers elsewhere.
     """
     fixed = tf.stop_gradient(logits(x))
@@ -32,7 +34,8 @@ def pseudo_labels(logits, x, y, noise, eps, step_size, steps, divergence):
     def loss(outputs):
         return cross_entropy(y, outputs)
 
-    attacked = logits(worst_images(loss, logits, x, x + eps * noise, eps, step_size, steps))
+    attacker = searched(logits, search)
+    attacked = logits(worst_images(loss, attacker, x, x + eps * noise, eps, step_size, steps))
     return loss(attacked) + divergence * kl_divergence(fixed, attacked)
 
 
@@ -44,11 +47,19 @@ class PseudoLabels(Objective):
     Attributes:
         labels: number of labels that are kept; see `labels.kept_rows`.
         divergence: weight of the divergence.
+        search: the mode of the classifier while images are attacked, "training" or "evaluation".
+
+    Raises:
+        InputError: for another search.
     """
 
     hides_labels: typing.ClassVar[bool] = True
     labels: int = 4_000  # Uesato et al. 2019, CIFAR-10
     divergence: float = 3.0  # of dyoony/SRST_AWR; that of the authors is not known to us
+    search: str = "evaluation"  # of dyoony/SRST_AWR, whose answers to clean images are those of training mode
+
+    def __post_init__(self):
+        check_search(self.search)
 
     def images(self, train, experiment, folder, teach):
         """The training images, with the answers of a teacher that saw the labelled ones alone.
@@ -76,7 +87,7 @@ class PseudoLabels(Objective):
         }
 
     def loss(self, logits, x, y, noise, inner):
-        return pseudo_labels(logits, x, y, noise, divergence=self.divergence, **inner)
+        return pseudo_labels(logits, x, y, noise, divergence=self.divergence, search=self.search, **inner)
 
 
 def answers_of(classifier, x):

@@ -1,23 +1,25 @@
 """TRADES: cross-entropy of clean images, and how far an attack moves the answer away from theirs."""
 
 import dataclasses
-import functools
 
 import tensorflow as tf
 
 from ..attacks.base import cross_entropy
 from ..losses import kl_divergence
 from .base import Objective, register
-from .inner import worst_images
+from .inner import searched, worst_images
 
 
 def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start):
     """l(x, y) + (1 / lambda) max over the eps-ball of KL(F(x) || F(x')) (Zhang et al. 2019): (B,).
 
     The search begins up to `start` away from x, in their code a thousandth: at x the divergence is flat.
-    As in their code it runs in evaluation mode, and leaves the statistics of batch normalisation alone.
+    As in their code it runs in evaluation mode, so it leaves the statistics of batch normalisation alone.
+
+    Args:
+        logits: function, images and `training` -> logits; see `base.Objective.loss`.
     """
-    evaluated = functools.partial(logits, training=False)
+    evaluated = searched(logits, "evaluation")
     fixed = tf.stop_gradient(evaluated(x))
 
     def divergence(outputs):

@@ -124,8 +124,9 @@ def attack_steps(text, eps):
     if name == "fgsm" and not fields:
         return eps, 1, False
     if name == "pgd" and fields.keys() <= {"steps", "step_size"}:
-        size = fields.get("step_size")
-        return float(fractions.Fraction(size)) if size else eps / 30, int(fields.get("steps", 40)), True
+        steps = int(fields.get("steps", 40))
+        usual = eps / 30 if steps >= 40 else min(2.5 / steps, 2) * eps  # as `pssr_keras.attacks.PGD`
+        return float(fractions.Fraction(fields["step_size"])) if "step_size" in fields else usual, steps, True
     raise ValueError(f"{text!r} is not translated, expected fgsm, or pgd with its steps and step_size")
 
 
