@@ -2,6 +2,9 @@
 
 import dataclasses
 import fractions
+import math
+import types
+import typing
 
 import numpy as np
 
@@ -10,20 +13,92 @@ class InputError(ValueError):
     """Something the user gave and can mend; the scripts print it as one line, without a traceback."""
 
 
+# What Python raises for something that is no number, or not one of the type that is asked for.
+BAD_NUMBER = (ValueError, ZeroDivisionError, TypeError, OverflowError)
+EXPECTED = {bool: "True or False", int: "an integer", float: "a finite number"}
+
+
+def plain(value):
+    """A number of NumPy or TensorFlow, or an array of no dimension, as Python's own; others as they are."""
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    return value.item() if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 else value
+
+
+def of_type(name, value, kind):
+    """A number as Python's own, of a type that a field declares, so that a record can hold it.
+
+    Args:
+        name: of the field, for errors.
+        value: Python's, NumPy's or TensorFlow's; text such as "8/255" where a float is asked for.
+        kind: bool, int or float, or one of them or None. What is of another kind stays as it is.
+
+    Raises:
+        InputError: if it is not of that type, or is NaN or infinite.
+    """
+    value = plain(value)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        kinds = typing.get_args(kind)
+        if value is None and types.NoneType in kinds:
+            return None
+        kind, *others = (part for part in kinds if part is not types.NoneType)
+        if others:
+            return value
+    if kind not in EXPECTED:
+        return value
+    try:
+        return _as_type(value, kind)
+    except BAD_NUMBER:
+        raise InputError(f"{name} is {value!r}, expected {EXPECTED[kind]}") from None
+
+
+def _as_type(value, kind):
+    if kind is float and isinstance(value, str):
+        value = float(fractions.Fraction(value))
+    if isinstance(value, str) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError
+    if kind is float and isinstance(value, int):
+        return value
+    found = kind(value)
+    if kind is float and not math.isfinite(found):
+        raise ValueError
+    if kind is not float and found != value:  # 2.5 as an integer, 2 as True or False
+        raise ValueError
+    return found
+
+
+def plain_fields(settings, leave=(), prefix=""):
+    """Set the fields of a dataclass, which may be frozen, to what `of_type` makes of them.
+
+    Args:
+        settings: an object of the dataclass.
+        leave: names of fields that stay as they are.
+        prefix: of the names in errors.
+
+    Raises:
+        InputError: for a value that is not of the declared type.
+    """
+    for field in dataclasses.fields(settings):
+        if field.name not in leave:
+            value = of_type(prefix + field.name, getattr(settings, field.name), field.type)
+            object.__setattr__(settings, field.name, value)
+
+
 def parse_eps(text):
     """A perturbation budget in pixel units of [0, 1], from 0.3, "0.3" or "8/255".
 
     Raises:
         InputError: if it is not a number, or is outside [0, 1].
     """
+    text = plain(text)
     try:
-        eps = float(fractions.Fraction(text)) if isinstance(text, str) else float(text)
-    except (ValueError, ZeroDivisionError, TypeError):
+        eps = _as_type(text, float)
+    except BAD_NUMBER:
         raise InputError(f"eps is {text!r}, expected a number such as 0.3 or 8/255") from None
     if not 0 <= eps <= 1:
         levels = f": {eps:g} of 255 levels are {eps:g}/255" if 1 < eps <= 255 else ""
         raise InputError(f"eps is {text!r}, expected a number from 0 to 1, the range of a pixel{levels}")
-    return eps
+    return float(eps)
 
 
 def check_images(x, input_shape=None):
@@ -112,14 +187,27 @@ def check_logits(logits):
 
 
 def check_seed(seed):
-    """Refuse a seed that TensorFlow's or numpy's generators would not take; return it.
+    """Refuse a seed that TensorFlow's or numpy's generators would not take; return it as Python's integer.
 
     Raises:
         InputError: if it is not an integer from 0 to 2^31 - 1.
     """
+    seed = plain(seed)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise InputError(f"seed is {seed!r}, expected an integer from 0 to {2**31 - 1}")
     return seed
+
+
+def check_batch_size(size):
+    """Refuse what is no number of images at a time; return it as Python's integer.
+
+    Raises:
+        InputError: if it is not an integer of at least 1.
+    """
+    size = of_type("batch_size", size, int)
+    if size < 1:
+        raise InputError(f"batch_size is {size}, expected at least 1")
+    return size
 
 
 def parse_fields(cls, name, text, as_text=()):

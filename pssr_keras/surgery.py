@@ -25,7 +25,7 @@ import math
 import keras
 import tensorflow as tf
 
-from .inputs import InputError
+from .inputs import InputError, plain_fields
 
 SCORES = ("magnitude", "signed")
 CHANNELS = ("max", "sum", "each")
@@ -170,6 +170,7 @@ class PixelSurgery:
     at_most: float = 1.0
 
     def __post_init__(self):
+        plain_fields(self)
         readings = {"score": SCORES, "channels": CHANNELS, "threshold": THRESHOLDS, "flat": FLAT}
         readings["removal"] = REMOVALS
         for name, known in readings.items():

@@ -27,6 +27,7 @@ from ..inputs import (
     check_seed,
     parse_eps,
     parse_fields,
+    plain_fields,
 )
 
 REGISTRY = {}
@@ -239,6 +240,7 @@ class Attack:
     scalars: typing.ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
+        plain_fields(self, leave=("eps",))
         object.__setattr__(self, "eps", parse_eps(self.eps))
 
     @property
@@ -275,7 +277,7 @@ class Attack:
         """
         shape = getattr(model, "input_shape", None) if isinstance(model, keras.Model) else None
         x = check_images(x, None if shape is None else shape[1:])
-        check_seed(seed)
+        seed = check_seed(seed)
         logits = check_logits(compiled_logits(model)(x))
         y = check_labels(y, len(x), logits.shape[-1])
         indices = np.arange(len(x)) if indices is None else np.asarray(indices)
@@ -288,6 +290,8 @@ class Attack:
         noise = [uniform_noise(seed, indices, x.shape[1:], draw) for draw in range(self.draws)]
         noise = tf.stack(noise) if noise else tf.zeros((0, *x.shape))
         numbers = {name: _scalar(getattr(self, name)) for name in self.scalars}
+        # Tensors already, as a function that TensorFlow is told to run eagerly gets what it is called with.
+        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
         return program_of(self, model)(x, y, noise, numbers).numpy()
 
     def get_config(self):

@@ -11,7 +11,7 @@ import numpy as np
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import compiled_logits
 from ..attacks.survivors import SurvivorAttack
-from ..inputs import InputError, check_logits, check_some
+from ..inputs import InputError, check_batch_size, check_logits, check_seed, check_some
 from ..progress import Progress
 from . import cache as caching
 from .provenance import identity, versions
@@ -32,6 +32,7 @@ def pad(array, length):
 
 def size_of_batches(count, batch_size, fixed_size=False):
     """How many images every batch holds, the last one padded; no more than there are unless fixed."""
+    batch_size = check_batch_size(batch_size)
     return batch_size if fixed_size else min(batch_size, count)
 
 
@@ -108,6 +109,7 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
     """
     if isinstance(attack, AutoAttack):
         return run_autoattack(attack, model, images, seed, batch_size, label, cache, fixed_size).x_adv
+    seed = check_seed(seed)
     if cache is not None:
         ingredients = {"model": identity(model), "attack": attack.get_config(), "seed": seed}
         ingredients |= {"x": images.x, "y": images.y, "indices": images.indices, "versions": versions()}

@@ -17,7 +17,7 @@ from ..attacks.base import (
 )
 from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
 from ..attacks.square import Square
-from ..inputs import InputError, parse_eps
+from ..inputs import InputError, check_seed, parse_eps, plain
 from . import binarisation
 from .crafting import batches, correct, craft, logits_of
 from .double_precision import in_float64, slopes
@@ -42,8 +42,8 @@ class Measurements:
         self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100, planted=20
     ):
         self.model, self.surrogate = model, model if surrogate is None else surrogate
-        self.images, self.eps, self.seed = images, parse_eps(eps), seed
-        self.steps, self.queries, self.draws, self.planted = steps, queries, draws, planted
+        self.images, self.eps, self.seed = images, parse_eps(eps), check_seed(seed)
+        self.steps, self.queries, self.draws, self.planted = map(plain, (steps, queries, draws, planted))
 
     @property
     def x(self):

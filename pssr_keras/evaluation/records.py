@@ -9,6 +9,7 @@ import numpy as np
 
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import distances
+from ..inputs import check_seed
 from .crafting import correct, craft, run_autoattack, with_labels
 from .provenance import identity, images_hash, text_of_indices, versions, weights_hash
 from .statistics import measurement, text_of, worst_case
@@ -60,6 +61,7 @@ def evaluate(
         accuracy over all n images, its Wilson 95% interval and a string of per-image flags (1: correct).
         Where several models are attacked, columns are named "model attack", and there is a worst case.
     """
+    seed = check_seed(seed)
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
     queried = dict(list(sources.items())[:1]) if queried is None else queried

@@ -15,7 +15,7 @@ import pathlib
 
 import numpy as np
 
-from ..inputs import InputError
+from ..inputs import InputError, check_batch_size
 from ..settings import flat
 from . import records
 from .crafting import batches
@@ -83,7 +83,7 @@ def evaluate(shard, crafted_on, judged, images, attacks, *, batch_size=500, **op
         images: `data.Images`, all that are to be evaluated.
         crafted_on, judged, attacks, batch_size, options: see `records.evaluate`.
     """
-    batch_size = min(batch_size, len(images))
+    batch_size = min(check_batch_size(batch_size), len(images))
     part = images.take(shard.rows(len(images), batch_size))
     record = records.evaluate(
         crafted_on, judged, part, attacks, batch_size=batch_size, is_shard=True, **options
