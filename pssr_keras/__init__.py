@@ -1,7 +1,9 @@
 """Pixel Surgery and Semantic Regeneration (PSSR): adversarial purification in Keras 3."""
 
-from .startup import start_tensorflow
+from .startup import check_keras, open_standard_streams, start_tensorflow
 
+open_standard_streams()
+check_keras()
 start_tensorflow()
 
 from . import attacks, classifiers  # classifiers, so that Keras knows the layers of a saved one

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from . import losses
+from . import channels_last, losses
 from .inputs import InputError
 
 KERNEL = 4  # ours, because twice the stride leaves no checkerboard in what the decoder draws
@@ -55,9 +55,9 @@ def encoder(input_shape, channels=16, stages=5, code_channels=256):
     inputs = keras.Input(input_shape, name="image")
     x = layers.Rescaling(2.0, -1.0)(inputs)
     for stage in range(stages):
-        x = layers.Conv2D(channels * 2**stage, KERNEL, strides=2, padding="same", use_bias=False)(x)
+        x = channels_last.Conv2D(channels * 2**stage, KERNEL, strides=2, padding="same", use_bias=False)(x)
         x = _normalised(x)
-    outputs = [layers.Conv2D(code_channels, 1, name=name)(x) for name in ("mean", "log_variance")]
+    outputs = [channels_last.Conv2D(code_channels, 1, name=name)(x) for name in ("mean", "log_variance")]
     return keras.Model(inputs, outputs, name="encoder")
 
 
@@ -72,19 +72,21 @@ def decoder(input_shape, channels=16, stages=5, code_channels=256):
     heights, widths = sizes_of(height, stages), sizes_of(width, stages)
     code = x = keras.Input((heights[-1], widths[-1], code_channels), name="code")
     for stage in reversed(range(stages)):
-        x = layers.Conv2DTranspose(channels * 2**stage, KERNEL, strides=2, padding="same", use_bias=False)(x)
+        x = channels_last.Conv2DTranspose(
+            channels * 2**stage, KERNEL, strides=2, padding="same", use_bias=False
+        )(x)
         down, across = 2 * heights[stage + 1] - heights[stage], 2 * widths[stage + 1] - widths[stage]
         if down or across:
-            x = layers.Cropping2D(((0, down), (0, across)))(x)
+            x = channels_last.Cropping2D(((0, down), (0, across)))(x)
         x = _normalised(x)
-    x = layers.Conv2D(colours, 3, padding="same", activation="sigmoid", name="restored")(x)
+    x = channels_last.Conv2D(colours, 3, padding="same", activation="sigmoid", name="restored")(x)
     return keras.Model(code, x, name="decoder")
 
 
 def attack_discriminator(code_shape, versions, units=256):
     """A: which version of an image is it? Codes (B, h, w, c) -> logits (B, V)."""
     code = keras.Input(code_shape, name="code")
-    x = layers.Flatten()(code)
+    x = channels_last.Flatten()(code)
     for _ in range(2):
         x = _leaky(layers.Dense(units)(x))
     return keras.Model(code, layers.Dense(versions)(x), name="attack_discriminator")
@@ -95,8 +97,8 @@ def image_discriminator(input_shape, channels=32):
     inputs = keras.Input(input_shape, name="judged")
     x = layers.Rescaling(2.0, -1.0)(inputs)
     for factor in (1, 2, 4):
-        x = _leaky(layers.Conv2D(factor * channels, KERNEL, strides=2, padding="same")(x))
-    return keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)), name="image_discriminator")
+        x = _leaky(channels_last.Conv2D(factor * channels, KERNEL, strides=2, padding="same")(x))
+    return keras.Model(inputs, layers.Dense(1)(channels_last.Flatten()(x)), name="image_discriminator")
 
 
 def purifier(encoder, decoder):

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from . import losses
+from . import channels_last, losses
 from .inputs import InputError, check_model
 
 RESIDUAL_SCALE = 6.0  # ours, because sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
@@ -119,7 +119,7 @@ def check_shape(input_shape):
 
 def _convolutions(x, channels, count=2):
     for _ in range(count):
-        x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+        x = channels_last.Conv2D(channels, 3, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
     return x
 
@@ -150,16 +150,16 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="t
     half = _convolutions(SpaceToDepth(name="to_half")(seen), channels)
     quarter = _convolutions(SpaceToDepth(name="to_quarter")(half), 2 * channels)
 
-    x = layers.Dropout(dropout)(layers.Flatten()(quarter))
+    x = layers.Dropout(dropout)(channels_last.Flatten()(quarter))
     x = layers.Dense(bottleneck, activation="relu", name="bottleneck")(x)
     x = layers.Dropout(dropout)(x)
     x = layers.Dense(height // 4 * (width // 4) * channels, activation="relu")(x)
     x = layers.Reshape((height // 4, width // 4, channels))(x)
 
     x = _convolutions(layers.Concatenate()([x, quarter]), 2 * channels)
-    x = DepthToSpace(name="from_quarter")(layers.Conv2D(4 * channels, 1)(x))
+    x = DepthToSpace(name="from_quarter")(channels_last.Conv2D(4 * channels, 1)(x))
     x = _convolutions(layers.Concatenate()([x, half]), channels)
-    x = DepthToSpace(name="from_half")(layers.Conv2D(4 * colours, 3, padding="same", name="last")(x))
+    x = DepthToSpace(name="from_half")(channels_last.Conv2D(4 * colours, 3, padding="same", name="last")(x))
     # Start from the pixels that are left: without them, the first steps often end in images that are
     # black all over, where the sigmoid passes no gradient.
     x = layers.Add()([x, STARTS[start](seen)])
@@ -191,12 +191,12 @@ def unet(input_shape, channels=32, dropout=0.2, start="neighbours", contrast=0.0
     half = _convolutions(SpaceToDepth(name="to_half")(full), 2 * channels)
     quarter = _convolutions(SpaceToDepth(name="to_quarter")(half), 4 * channels)
 
-    x = layers.Conv2D(8 * channels, 1)(layers.Dropout(dropout)(quarter))
+    x = channels_last.Conv2D(8 * channels, 1)(layers.Dropout(dropout)(quarter))
     x = DepthToSpace(name="from_quarter")(x)
-    x = layers.Conv2D(4 * channels, 1)(_convolutions(layers.Concatenate()([x, half]), 2 * channels))
+    x = channels_last.Conv2D(4 * channels, 1)(_convolutions(layers.Concatenate()([x, half]), 2 * channels))
     x = DepthToSpace(name="from_half")(x)
     x = _convolutions(layers.Concatenate()([x, full]), channels)
-    x = layers.Conv2D(input_shape[-1], 3, padding="same", name="last")(x)
+    x = channels_last.Conv2D(input_shape[-1], 3, padding="same", name="last")(x)
     x = layers.Add()([x, STARTS[start](seen)])
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
@@ -225,14 +225,14 @@ def autoencoder(input_shape, channels=64, bottleneck=256, dropout=0.0, contrast=
     x = with_contrast(inputs, contrast)
     for halving in range(halvings):
         x = _convolutions(SpaceToDepth()(x), 2**halving * channels)
-    x = layers.Dropout(dropout)(layers.Flatten()(x))
+    x = layers.Dropout(dropout)(channels_last.Flatten()(x))
     x = layers.Dense(bottleneck, activation="relu", name="bottleneck")(x)
     x = layers.Dropout(dropout)(x)
     x = layers.Dense(height // side * (width // side) * 2 * channels, activation="relu")(x)
     x = layers.Reshape((height // side, width // side, 2 * channels))(x)
     for _ in range(halvings - 1):
-        x = _convolutions(DepthToSpace()(layers.Conv2D(2 * channels, 1)(x)), channels // 2, count=1)
-    x = DepthToSpace()(layers.Conv2D(4 * colours, 3, padding="same", name="last")(x))
+        x = _convolutions(DepthToSpace()(channels_last.Conv2D(2 * channels, 1)(x)), channels // 2, count=1)
+    x = DepthToSpace()(channels_last.Conv2D(4 * colours, 3, padding="same", name="last")(x))
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
 
@@ -272,9 +272,9 @@ def discriminator(input_shape, channels=32):
     judged = keras.Input(input_shape, name="judged")
     x = SpaceToDepth()(layers.Concatenate()([trivial, judged]))
     for factor in (1, 2):
-        x = layers.Conv2D(factor * channels, 3, strides=2, padding="same")(x)
+        x = channels_last.Conv2D(factor * channels, 3, strides=2, padding="same")(x)
         x = ops.maximum(x, 0.2 * x)  # a leaky ReLU, whose own layer upsets TensorFlow's graph optimizer
-    return keras.Model([trivial, judged], layers.Dense(1)(layers.Flatten()(x)), name="discriminator")
+    return keras.Model([trivial, judged], layers.Dense(1)(channels_last.Flatten()(x)), name="discriminator")
 
 
 @keras.saving.register_keras_serializable("pssr_keras")

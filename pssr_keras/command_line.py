@@ -1,5 +1,6 @@
 """What commands and scripts share: how they end, and what they print."""
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -7,19 +8,51 @@ import signal
 import sys
 import traceback
 
+from . import streams
 from .files import unwritable
 from .inputs import InputError
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}  # the user's to mend
+READER_GONE = 141  # as a shell has it of a program that a broken pipe ended
 
 
-def run(function, *arguments):
+def main(function, parser, argv=None, goes_on=lambda arguments: True):
+    """`run` a function of what was typed; return an exit status.
+
+    Args:
+        function: takes the parsed arguments.
+        parser: an `argparse.ArgumentParser`.
+        argv: what was typed; `sys.argv[1:]` if None.
+        goes_on: function, arguments -> see `run`.
+    """
+    try:
+        with streams.steady(goes_on=False):
+            arguments = parser.parse_args(argv)
+    except streams.ReaderGone:
+        return READER_GONE
+    return run(function, arguments, goes_on=goes_on(arguments))
+
+
+def run(function, *arguments, goes_on=True):
     """Call function(*arguments); return an exit status, with one clear line for a user's mistake.
 
-    0: done; 2: an input to mend; 130 or 143: interrupted, the same command goes on from there.
+    0: done; 2: an input to mend; 130 or 143: interrupted, the same command goes on from there; 141: nobody
+    reads the output any more, as behind `| head`.
     PSSR_TRACEBACK=1 in the environment shows where an error came from.
+
+    Args:
+        goes_on: whether the work goes on, in silence, when nobody reads the output any more, as its results
+            are written to files.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    with _terminated_as_interrupted():
+        try:
+            with streams.steady(goes_on):
+                return _status_of(function, *arguments)
+        except streams.ReaderGone:
+            return READER_GONE
+
+
+def _status_of(function, *arguments):
     try:
         function(*arguments)
     except InputError as error:
@@ -36,6 +69,20 @@ def run(function, *arguments):
         print("\ninterrupted: the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted():
+    """Within this context the signal that asks a process to end interrupts it, as Ctrl+C does."""
+    try:
+        before = signal.signal(signal.SIGTERM, _interrupt)
+    except ValueError:  # only the main thread may say what a signal does
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def check_out(path, overwrite):

@@ -13,7 +13,7 @@ import re
 import types
 import typing
 
-from .inputs import InputError, check_seed
+from .inputs import InputError, check_seed, plain_fields
 
 # What adaptive attackers use where nothing else is asked for.
 ADAPTIVE_ATTACKS = (
@@ -254,6 +254,10 @@ class Experiment:
     batch_size: int = 500  # ours, because attacks and evaluation of small images are fastest there
 
     def __post_init__(self):
+        plain_fields(self)
+        for name, group in vars(self).items():
+            if dataclasses.is_dataclass(group):
+                plain_fields(group, prefix=f"{name}.")
         object.__setattr__(self, "seed", check_seed(self.seed))
         for name, value in flat(self).items():
             if isinstance(value, int | float) and not value >= 0:

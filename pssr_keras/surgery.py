@@ -25,7 +25,7 @@ import math
 import keras
 import tensorflow as tf
 
-from .inputs import InputError, check_batch, check_images, check_integer, check_outputs
+from .inputs import InputError, check_batch, check_images, check_integer, check_outputs, plain_fields
 
 SCORES = ("magnitude", "signed")
 CHANNELS = ("max", "sum", "each")
@@ -174,6 +174,7 @@ class PixelSurgery:
     at_most: float = 1.0
 
     def __post_init__(self):
+        plain_fields(self)
         readings = {"score": SCORES, "channels": CHANNELS, "threshold": THRESHOLDS, "flat": FLAT}
         readings["removal"] = REMOVALS
         for name, known in readings.items():

@@ -1,5 +1,6 @@
-"""Files that a visitor of the page might upload: whole ones, and twenty that are to be refused."""
+"""Files that a visitor of the page might upload: whole ones, and others that are to be refused."""
 
+import functools
 import io
 import struct
 import zlib
@@ -35,6 +36,13 @@ def png_of_size(width, height):
     return signature + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
+def camera(picture, **options):
+    """A camera's JPEG file with a preview inside (MPO)."""
+    options |= {"save_all": True, "append_images": [Image.new(picture.mode, (40, 30), "red")]}
+    return file_of(picture, "MPO", **options)
+
+
+@functools.cache
 def bad_uploads():
     """{name of a file: (its bytes, part of what is said about it)}."""
     png, jpeg = file_of(digit()), file_of(digit(mode="RGB"), "JPEG")
@@ -63,6 +71,17 @@ def bad_uploads():
         "text_bomb.png": (text_bomb, "picture"),
         "heavy.png": (file_of(noise), "megabytes, expected at most"),
         "dance.gif": (file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]), "animation"),
+        "dance.webp": (file_of(frames[0], "WEBP", save_all=True, append_images=frames[1:]), "animation"),
+        "dance.png": (file_of(frames[0], "PNG", save_all=True, append_images=frames[1:]), "animation"),
+        "telephone.heic": (b"\0\0\0\x18ftypheic" + bytes(400), "HEIC or AVIF.*save it as JPEG"),
+        "scan.tif": (file_of(Image.new("F", (60, 60), 0.5), "TIFF"), no),
+        "nothing.png": (png_of_size(0, 0), no),
+        "no_width.bmp": (
+            b"BM" + file_of(digit(60), "BMP")[2:18] + bytes(4) + file_of(digit(60), "BMP")[22:],
+            "pic",
+        ),
+        "transparent.png": (file_of(Image.new("RGBA", (60, 60), (9, 9, 9, 0))), "transparent all over"),
+        "truncated.mpo": (camera(digit(mode="RGB"))[:2000], damaged),
         "icon.png": (file_of(digit(64), "ICO"), no),
         "blank.png": (file_of(Image.new("L", (100, 100), 255)), "shows no digit"),
     }

@@ -14,7 +14,7 @@ import threading
 
 import numpy as np
 import pytest
-from pictures import bad_uploads, digit, file_of
+from pictures import bad_uploads, camera, digit, file_of
 from PIL import Image
 
 from pssr_keras import PSSR, InputError, PixelSurgery, attacks, command_line, data, pretrained
@@ -99,6 +99,112 @@ def test_a_digit_is_read_from_any_kind_of_file(kind, mode):
     found = pictures.to_image(pictures.decode(file_of(picture, kind)), (28, 28, 1))
     expected = pictures.to_image(pictures.decode(file_of(digit())), (28, 28, 1))
     np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+# One colour, as it is kept and as it should be read, or None where it shows white instead.
+ORANGE, GREY = (240, 120, 40), (120, 120, 120)
+KEPT = {
+    "rgb": (Image.new("RGB", (40, 40), ORANGE), "PNG", ORANGE),
+    "palette": (
+        Image.new("RGB", (40, 40), ORANGE).convert("P", palette=Image.Palette.ADAPTIVE),
+        "PNG",
+        ORANGE,
+    ),
+    "grey": (Image.new("L", (40, 40), 120), "PNG", GREY),
+    "grey_of_16_bits": (Image.fromarray(np.full((40, 40), 120 * 257 + 100, np.uint16)), "PNG", GREY),
+    "bright_grey_of_16_bits": (Image.fromarray(np.full((40, 40), 65_535, np.uint16)), "PNG", (255,) * 3),
+    "one_bit": (Image.new("1", (40, 40), 1), "PNG", (255,) * 3),
+    "grey_half_transparent": (Image.new("LA", (40, 40), (120, 128)), "PNG", (187,) * 3),
+    "half_transparent": (Image.new("RGBA", (40, 40), (*ORANGE, 128)), "PNG", (247, 187, 147)),
+    "cmyk": (Image.new("CMYK", (40, 40), (0, 128, 255, 0)), "JPEG", (255, 127, 0)),
+    "jpeg": (Image.new("RGB", (40, 40), ORANGE), "JPEG", ORANGE),
+    "bmp": (Image.new("RGB", (40, 40), ORANGE), "BMP", ORANGE),
+    "gif": (Image.new("RGB", (40, 40), ORANGE), "GIF", ORANGE),
+    "webp": (Image.new("RGB", (40, 40), ORANGE), "WEBP", ORANGE),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_colour_is_read_as_it_was_kept(name):
+    picture, kind, expected = KEPT[name]
+    found = np.asarray(pictures.decode(file_of(picture, kind)))
+    assert found.shape == (40, 40, 3)
+    np.testing.assert_allclose(found.reshape(-1, 3), np.tile(expected, (1600, 1)), atol=3)
+
+
+def quarters():
+    """A picture whose four quarters differ, twice as wide as high."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:10, :20], pixels[:10, 20:], pixels[10:, :20] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    return Image.fromarray(pixels)
+
+
+def test_of_a_camera_s_file_with_a_preview_the_first_picture_is_read():
+    found = pictures.decode(camera(quarters(), quality=100, subsampling=0))
+    assert found.size == (40, 20)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(quarters()), atol=12)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "MPO"])
+def test_a_picture_is_turned_upright(orientation, kind):
+    """The pixels are kept as the camera had them; the eight ways of EXIF, each undone by hand."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upside = np.asarray(quarters()).astype(int)
+    kept = {
+        1: upside, 2: upside[:, ::-1], 3: upside[::-1, ::-1], 4: upside[::-1],
+        5: upside.swapaxes(0, 1), 6: np.rot90(upside), 7: np.rot90(upside.swapaxes(0, 1), 2),
+        8: np.rot90(upside, -1),
+    }[orientation]  # fmt: skip
+    picture = Image.fromarray(np.ascontiguousarray(kept).astype(np.uint8))
+    content = (
+        file_of(picture, exif=exif)
+        if kind == "PNG"
+        else camera(picture, exif=exif, quality=100, subsampling=0)
+    )
+    np.testing.assert_allclose(np.asarray(pictures.decode(content)), upside, atol=12)
+
+
+def test_exif_that_makes_no_sense_turns_nothing():
+    content = file_of(quarters(), exif=b"Exif\0\0MM\0*\0\0\0\x08\0\xff" + b"\xff" * 9)
+    np.testing.assert_array_equal(np.asarray(pictures.decode(content)), np.asarray(quarters()))
+
+
+def on_nothing(ink, kind="RGBA"):
+    """The digit of a one in an ink, on nothing."""
+    opacity = Image.fromarray(255 - np.asarray(digit()))
+    picture = Image.new("RGB" if kind != "LA" else "L", opacity.size, ink)
+    picture.putalpha(opacity)
+    return picture.quantize(4) if kind == "P" else picture
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("ink", [0, 60, 128, 200, 230, 255])
+def test_ink_of_any_shade_on_nothing_is_seen(ink, kind):
+    picture = on_nothing(ink if kind == "LA" else (ink,) * 3, kind)
+    found = pictures.to_image(pictures.decode(file_of(picture)), (28, 28, 1))
+    expected = pictures.to_image(pictures.decode(file_of(digit())), (28, 28, 1))
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    page = np.asarray(pictures.decode(file_of(picture)))[0, 0]
+    assert page.tolist() == [0 if ink > 204 else 255] * 3
+
+
+def test_a_white_card_with_a_margin_of_nothing_stays_white():
+    card = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
+    card.paste(digit(mode="RGBA"), (60, 60))
+    found = pictures.to_image(pictures.decode(file_of(card)), (28, 28, 1))
+    expected = pictures.to_image(pictures.decode(file_of(digit())), (28, 28, 1))
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_a_light_picture_on_nothing_shows_on_black():
+    """Of a colour data set too."""
+    picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    picture.paste((255, 255, 230, 255), (16, 16, 48, 48))
+    found = pictures.to_image(pictures.decode(file_of(picture)), (32, 32, 3))
+    np.testing.assert_allclose(found[0, 0], 0, atol=0.02)
+    np.testing.assert_allclose(found[16, 16], np.array([255, 255, 230]) / 255, atol=0.02)
 
 
 @pytest.mark.parametrize("name", bad_uploads())

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError, check_attacked, check_outputs, parse_eps, parse_fields
+from ..inputs import InputError, check_attacked, check_outputs, parse_eps, parse_fields, plain_fields
 from . import compiled
 from .finite_gradient import refuse_bad_gradients, with_finite_gradient
 
@@ -232,6 +232,7 @@ class Attack:
     scalars: typing.ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
+        plain_fields(self, leave=("eps",))
         object.__setattr__(self, "eps", parse_eps(self.eps))
 
     @property
@@ -279,6 +280,8 @@ class Attack:
         noise = [uniform_noise(seed, indices, x.shape[1:], draw) for draw in range(self.draws)]
         noise = tf.stack(noise) if noise else tf.zeros((0, *x.shape))
         numbers = {name: _scalar(getattr(self, name)) for name in self.scalars}
+        # Tensors already, as a function that TensorFlow is told to run eagerly gets what it is called with.
+        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
         return program_of(self, model)(x, y, noise, numbers).numpy()
 
     def get_config(self):

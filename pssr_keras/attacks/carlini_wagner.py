@@ -11,7 +11,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError
+from ..inputs import InputError, plain_fields
 from .apgd import logit_of
 from .base import Attack, is_fooled, logits_loss_gradient, register, rows
 
@@ -55,6 +55,7 @@ class CarliniWagner(Attack):
     norm: typing.ClassVar[str] = "L2"
 
     def __post_init__(self):
+        plain_fields(self, leave=("eps",))
         if self.eps is not None:
             try:
                 object.__setattr__(self, "eps", float(self.eps))

@@ -190,6 +190,7 @@ class _Program:
         return self._call("advance", self._advance, task, state, tf.constant(first), tf.constant(last))
 
     def _call(self, name, function, *arguments):
+        arguments = tf.nest.map_structure(tf.convert_to_tensor, arguments)
         with self._lock:  # of several threads, the first one traces
             if name not in self._compiled:
                 signature = tf.nest.map_structure(

@@ -10,7 +10,7 @@ import typing
 import keras
 import tensorflow as tf
 
-from ..inputs import InputError, check_model, parse_fields
+from ..inputs import InputError, check_model, parse_fields, plain_fields
 from ..losses import share_of_batch
 
 OBJECTIVES = {}
@@ -48,6 +48,9 @@ class Objective:
     selects: typing.ClassVar[bool] = False
     # Whether labels are hidden from it, as they must be from whatever it starts with.
     hides_labels: typing.ClassVar[bool] = False
+
+    def __post_init__(self):
+        plain_fields(self)
 
     def loss(self, logits, x, y, noise, inner):
         """The loss of each image (B,), as TensorFlow operations.

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from .. import channels_last
 from ..attacks.base import cross_entropy, rows
 from ..inputs import InputError
 from ..losses import share_of_batch
@@ -109,7 +110,7 @@ class PrototypeTraining(RobustTraining):
         super().__init__(*arguments, **keywords)
         self.start_steps = start_steps
         found = [self.classifier.get_layer(name).output for name in layers_of(self.classifier)]
-        found = [keras.layers.GlobalAveragePooling2D()(f) if len(f.shape) == 4 else f for f in found]
+        found = [channels_last.GlobalAveragePooling2D()(f) if len(f.shape) == 4 else f for f in found]
         self.stages = keras.Model(self.classifier.inputs, [*found, self.classifier.outputs[0]])
         classes = self.classifier.outputs[0].shape[-1]
         shapes = [(classes, features.shape[-1]) for features in found]

@@ -2,6 +2,8 @@
 
 from keras import layers
 
+from .. import channels_last
+
 
 def scaled(channels, width):
     """A number of channels times a width, at least 1."""
@@ -10,7 +12,7 @@ def scaled(channels, width):
 
 def convolution(x, channels, size, strides=1):
     """A convolution as ResNet and DenseNet have it: no bias, as batch normalisation follows."""
-    return layers.Conv2D(
+    return channels_last.Conv2D(
         channels, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal"
     )(x)
 

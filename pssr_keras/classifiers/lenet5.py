@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from .. import channels_last
 from .layers import normalisation, scaled
 
 
@@ -88,7 +89,8 @@ class ConvReLUMaxPool2D(layers.Layer):
 
     def call(self, x):
         x = tf.nn.space_to_depth(x, 2)
-        x = ops.conv(x, self.half_resolution_kernel(), padding=self.padding)
+        kernel = self.half_resolution_kernel()
+        x = ops.conv(x, kernel, padding=self.padding, data_format="channels_last")
         return relu_of_largest_phase(x, tf.convert_to_tensor(self.bias))
 
     def compute_output_shape(self, input_shape):
@@ -110,7 +112,7 @@ def lenet5(input_shape=(28, 28, 1), classes=10, width=1.0, statistics=None):
     inputs = keras.Input(input_shape, name="image")
     x = ConvReLUMaxPool2D(scaled(6, width), padding="same", name="conv1")(normalisation(inputs, statistics))
     x = ConvReLUMaxPool2D(scaled(16, width), padding="valid", name="conv2")(x)
-    x = layers.Flatten(name="flatten")(x)
+    x = channels_last.Flatten(name="flatten")(x)
     x = layers.Dense(scaled(120, width), activation="relu", name="dense1")(x)
     x = layers.Dense(scaled(84, width), activation="relu", name="features")(x)
     logits = layers.Dense(classes, name="logits")(x)

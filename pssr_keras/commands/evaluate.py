@@ -300,4 +300,5 @@ def main(argv=None):
     add("--images", metavar="FILE", help="your own images and labels, an .npz file")
     add("--out", metavar="FILE", help="write the record to this JSON file")
     add("--overwrite", action="store_true", help="replace the file of --out")
-    return command_line.run(evaluate, parser.parse_args(argv))
+    # Without --out the table is all there is: nothing is left to do when nobody reads it.
+    return command_line.main(evaluate, parser, argv, goes_on=lambda arguments: arguments.out is not None)

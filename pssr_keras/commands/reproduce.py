@@ -67,4 +67,4 @@ def main(argv=None):
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
     command_line.add_changes(parser, "change numbers of every training")
     add("--out", metavar="DIR", help="folder; runs/reproduction-DATASET-PRESET by default")
-    return command_line.run(reproduce, parser.parse_args(argv))
+    return command_line.main(reproduce, parser, argv)

@@ -67,5 +67,4 @@ def main(argv=None):
         metavar="NUMBER",
         help="train on all GPUs of this machine, all, or on so many of them; see docs/scaling.md",
     )
-    arguments = parser.parse_args(argv)
-    return command_line.run(train, arguments)
+    return command_line.main(train, parser, argv)

@@ -10,24 +10,28 @@ from PIL import Image, ImageOps
 from ..inputs import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 MEGABYTES = 8  # ours, because photographs of telephones have 2 to 6
 PIXELS = 25_000_000  # ours, because photographs of telephones have 12 million, and each takes 4 bytes here
 INK = 0.2  # ours, because the shade of a photographed page stays below it
+HARDLY = 0.01  # ours, because a digit on a card fills more of it, and stray pixels around white ink less
 DIGIT_SIDE = 20  # LeCun et al. 1998: digits fill a box of 20 x 20 pixels
 
 
 def decode(content):
     """The picture in a file, from its bytes alone; its name is not asked for.
 
+    Of a camera's file of several pictures (MPO) it is the first, the others being previews.
+
     Args:
         content: bytes.
 
     Returns:
-        Pillow's image, upright, in mode RGB; what is transparent is white.
+        Pillow's image, upright, in mode RGB; what is transparent is as `on_page` has it.
 
     Raises:
         InputError: for bytes that are no whole picture of `FORMATS`, that are more than `MEGABYTES` or hold
-            more than `PIXELS`, and for an animation.
+            more than `PIXELS`, for an animation, and for a picture that is transparent all over.
     """
     if not content:
         raise InputError("the file is empty, expected a picture")
@@ -36,6 +40,8 @@ def decode(content):
             f"the file has {len(content) / 2**20:.1f} megabytes, expected at most {MEGABYTES}: shrink it"
         )
     expected = f"expected a picture ({', '.join(FORMATS)})"
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC:
+        raise InputError(f"the file is a picture in HEIC or AVIF, {expected}: save it as JPEG")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of many pixels, which are refused below
@@ -47,16 +53,42 @@ def decode(content):
     width, height = picture.size
     if width * height > PIXELS:
         raise InputError(f"the picture has {width:,} x {height:,} pixels, expected at most {PIXELS:,}")
-    if getattr(picture, "is_animated", False):
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise InputError("the picture is an animation, expected a single picture")
     try:
-        picture = ImageOps.exif_transpose(picture)
+        picture.load()
+        picture = upright(picture)
         if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-            picture = Image.fromarray((np.asarray(picture) / 257).clip(0, 255).astype(np.uint8))
+            picture = Image.fromarray(np.rint(np.asarray(picture) / 257).clip(0, 255).astype(np.uint8))
         picture = picture.convert("RGBA")
     except Exception:
         raise InputError(f"the file is damaged or cut short, {expected}") from None
-    page = Image.new("RGBA", picture.size, "white")
+    return on_page(picture)
+
+
+def upright(picture):
+    """A picture turned as its camera was held, where the file says so legibly."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # what stands beside the pixels may be damaged in many ways
+        return picture
+
+
+def on_page(picture):
+    """A picture in mode RGBA on a page of one colour, in mode RGB.
+
+    The page is white, or black where hardly anything would show on white, as with white ink on nothing.
+
+    Raises:
+        InputError: if it is transparent all over.
+    """
+    opacity, grey = (
+        np.asarray(channel, np.uint16) for channel in (picture.getchannel("A"), picture.convert("L"))
+    )
+    if not opacity.any():
+        raise InputError("the picture is transparent all over, expected one that shows something")
+    on_white, on_black = ((opacity * shade > INK * 255**2).sum() for shade in (255 - grey, grey))
+    page = Image.new("RGBA", picture.size, "black" if on_white < HARDLY * on_black else "white")
     return Image.alpha_composite(page, picture).convert("RGB")
 
 

@@ -45,6 +45,7 @@ def pad(array, length):
 
 def size_of_batches(count, batch_size, fixed_size=False):
     """How many images every batch holds, the last one padded; no more than there are unless fixed."""
+    batch_size = check_integer("batch_size", batch_size, 1)
     return batch_size if fixed_size else min(batch_size, count)
 
 

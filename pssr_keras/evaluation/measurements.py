@@ -17,7 +17,7 @@ from ..attacks.base import (
 )
 from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
 from ..attacks.square import Square
-from ..inputs import InputError, check_labels, check_rows, parse_eps
+from ..inputs import InputError, check_labels, check_rows, parse_eps, plain
 from . import binarisation
 from .crafting import batches, check_task, correct, craft, logits_of
 from .double_precision import in_float64, slopes
@@ -44,7 +44,7 @@ class Measurements:
         self.model, self.surrogate = model, model if surrogate is None else surrogate
         self.images, self.eps = images, parse_eps(eps)
         self.seed = check_task(images, [self.model, self.surrogate], seed)
-        self.steps, self.queries, self.draws, self.planted = steps, queries, draws, planted
+        self.steps, self.queries, self.draws, self.planted = map(plain, (steps, queries, draws, planted))
 
     @property
     def x(self):

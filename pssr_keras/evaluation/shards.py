@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 
 from ..data.images import check_labelled
-from ..inputs import InputError
+from ..inputs import InputError, check_integer
 from ..settings import flat
 from . import records
 from .crafting import batches
@@ -85,7 +85,7 @@ def evaluate(shard, crafted_on, judged, images, attacks, *, batch_size=500, **op
         crafted_on, judged, attacks, batch_size, options: see `records.evaluate`.
     """
     check_labelled(images)
-    batch_size = min(batch_size, len(images))
+    batch_size = min(check_integer("batch_size", batch_size, 1), len(images))
     part = images.take(shard.rows(len(images), batch_size))
     record = records.evaluate(
         crafted_on, judged, part, attacks, batch_size=batch_size, is_shard=True, **options

@@ -1,37 +1,13 @@
-"""The images, labels, seeds and budgets that a user gives."""
+"""The images and labels that a user gives."""
 
 import contextlib
 import contextvars
-import dataclasses
-import fractions
 import math
 
 import numpy as np
 import tensorflow as tf
 
-
-class InputError(ValueError):
-    """Something the user gave and can mend; the scripts print it as one line, without a traceback."""
-
-    # Says to Keras that all is said: it would wrap an error of a model's `call` in many lines.
-    _keras_call_info_injected = True
-
-
-def parse_eps(text):
-    """A perturbation budget in pixel units of [0, 1], from 0.3, "0.3" or "8/255".
-
-    Raises:
-        InputError: if it is not a number, or is outside [0, 1].
-    """
-    try:
-        eps = float(fractions.Fraction(text)) if isinstance(text, str) else float(text)
-    except (ValueError, ZeroDivisionError, TypeError):
-        raise InputError(f"eps is {text!r}, expected a number such as 0.3 or 8/255") from None
-    if not 0 <= eps <= 1:
-        levels = f": {eps:g} of 255 levels are {eps:g}/255" if 1 < eps <= 255 else ""
-        raise InputError(f"eps is {text!r}, expected a number from 0 to 1, the range of a pixel{levels}")
-    return eps
-
+from .numbers import InputError
 
 # --- images --------------------------------------------------------------------------------------
 
@@ -245,56 +221,3 @@ def check_indices(indices, count):
             f"the indices range from {indices.min()} to {indices.max()}, expected 0 to {2**31 - 1}"
         )
     return indices
-
-
-def check_seed(seed):
-    """Refuse a seed that TensorFlow's or numpy's generators would not take; return it as an int.
-
-    Raises:
-        InputError: if it is not an integer from 0 to 2^31 - 1.
-    """
-    return check_integer("seed", seed, 0, f"an integer from 0 to {2**31 - 1}")
-
-
-def check_integer(name, value, least, expected=None):
-    """Refuse a number that is no integer, is under `least` or over 2^31 - 1; return it as an int.
-
-    Raises:
-        InputError: if it is; it says `expected`, or else an integer >= least.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**31:
-        raise InputError(f"{name} is {value!r}, expected {expected or f'an integer >= {least}'}")
-    return int(value)
-
-
-def parse_fields(cls, name, text, as_text=()):
-    """The fields of a dataclass from what a user types, such as "steps=100,best=true".
-
-    Args:
-        cls: the dataclass; a field's default tells its type.
-        name: of what it is, for errors.
-        text: field=value,...
-        as_text: fields that are left as text, for the class to read.
-
-    Raises:
-        InputError: for an unknown field, or a value that does not fit.
-    """
-    known = {field.name: field for field in dataclasses.fields(cls)}
-    fields = {}
-    for setting in filter(None, text.split(",")):
-        field, _, value = setting.partition("=")
-        if field not in known:
-            expected = f"one of {', '.join(known)}" if known else "none"
-            raise InputError(f"{name} has no field {field!r}, expected {expected}")
-        default = known[field].default
-        try:
-            if isinstance(default, bool):
-                fields[field] = {"true": True, "false": False}[value.lower()]
-            elif isinstance(default, int):
-                fields[field] = int(value)
-            else:
-                fields[field] = value if field in as_text else float(fractions.Fraction(value))
-        except (KeyError, ValueError, ZeroDivisionError):
-            expected = {bool: "true or false", int: "an integer"}.get(type(default), "a number")
-            raise InputError(f"{field} of {name} is {value!r}, expected {expected}") from None
-    return fields

@@ -6,7 +6,8 @@ A model maps images (B, H, W, C) to logits (B, K) of two classes or more, in one
 import numpy as np
 import tensorflow as tf
 
-from .arrays import InputError, check_images, check_indices, check_labels, check_seed, check_shape
+from .arrays import check_images, check_indices, check_labels, check_shape
+from .numbers import InputError, check_seed
 
 
 def shapes_of(model):
