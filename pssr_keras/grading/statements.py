@@ -23,15 +23,10 @@ EVERYTHING = "*"  # what `from module import *` binds, or code that is made whil
 LAST_VALUE = re.compile(r"_{1,3}|Out|_\d+")  # how a cell names the values of former ones
 UNSEEN = {"exec", "eval", "globals", "locals", "vars", "__main__"}
 OF_SHELL = {"user_ns", "user_global_ns", "run_cell", "ex", "ev", "push"}
-ALWAYS = {
-    "env",
-    "set_env",
-    "cd",
-    "run",
-    "reset",
-    "writefile",
-    "file",
-}  # magics that change what all others find
+# Magics that change what all statements find.
+ALWAYS = {"env", "set_env", "cd", "run", "reset", "writefile", "file"}
+# Expressions without an object that may change.
+FIXED = ast.Constant | ast.Tuple | ast.UnaryOp | ast.BinOp | ast.Compare | ast.Name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +255,7 @@ def needed(statements):
 
 
 def certain(statements, checks):
-    """Those of the checks to which a run of all statements would hand in the same: texts, numbers, or nothing."""
+    """Those of the checks to which all statements would hand in the same: numbers, texts, or nothing."""
     if any(EVERYTHING in statement.binds for statement in statements):
         return set()
     variable = {name for statement in statements if statement.constant is None for name in statement.binds}

@@ -153,7 +153,7 @@ class Session:
 
         Args:
             statement: a `Statement`.
-            seconds: for one that no answer was seen to need; of its errors, only that it took too long is kept.
+            seconds: for one that no answer was seen to need; its errors count only if it took too long.
         """
         self.count += 1
         self.shell.cell = statement.cell
