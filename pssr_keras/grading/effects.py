@@ -32,7 +32,8 @@ CHANGING = {
 # Objects that change when they are merely used.
 CONSUMED = {
     "accumulate", "chain", "count", "cycle", "default_rng", "dropwhile", "enumerate", "filter",
-    "Generator", "groupby", "islice", "iter", "map", "open", "Random", "RandomState", "reversed",
+    "Generator", "groupby", "islice", "iter", "map", "LifoQueue", "open", "PriorityQueue", "Queue",
+    "SimpleQueue", "Random", "RandomState", "reversed",
     "SeedGenerator", "starmap", "takewhile", "tee", "zip",
 }  # fmt: skip
 # Calls whose value holds their arguments; and methods whose value holds nothing of their object.
@@ -43,12 +44,14 @@ HOLDING = CONSUMED | {
 }  # fmt: skip
 FRESH = {"copy", "deepcopy", "tolist", "astype", "numpy", "predict", "sum", "mean", "format", "join"}
 WRITING = {
-    "chdir", "copy2", "copyfile", "dump", "makedirs", "mkdir", "remove", "rename", "rmtree", "save",
+    "chdir", "getoutput", "system",
+    "copy2", "copyfile", "dump", "makedirs", "mkdir", "remove", "rename", "rmtree", "save",
     "save_weights", "savetxt", "savez", "savez_compressed", "symlink", "to_csv", "to_json", "to_pickle",
     "tofile", "touch", "unlink", "urlretrieve", "write", "write_bytes", "write_text",
 }  # fmt: skip
 READING = {
-    "exists", "fromfile", "genfromtxt", "getsize", "glob", "is_dir", "is_file", "iterdir", "listdir",
+    "exists", "getoutput", "system",
+    "fromfile", "genfromtxt", "getsize", "glob", "is_dir", "is_file", "iterdir", "listdir",
     "load", "load_model", "load_weights", "loadtxt", "open", "read_bytes", "read_csv", "read_json",
     "read_pickle", "read_text", "scandir", "walk",
 }  # fmt: skip
@@ -91,8 +94,9 @@ def references(node, known):
             found = set()
             if isinstance(node.func, ast.Attribute) and name not in FRESH:
                 found = references(node.func.value, known)
-            if name in HOLDING or name in known.classes or name in known.returning:
-                found |= _arguments(node, known)
+            given = _arguments(node, known)
+            if name in HOLDING | known.classes | known.returning or given & known.changing:
+                found |= given
             return found
         case ast.IfExp():
             parts = [node.body, node.orelse]
@@ -100,10 +104,12 @@ def references(node, known):
             parts = [node.value]
         case ast.BoolOp() | ast.Tuple() | ast.List() | ast.Set() | ast.Dict():
             parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
-        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-            parts = [node.elt, *(loop.iter for loop in node.generators)]
-        case ast.DictComp():
-            parts = [node.value, *(loop.iter for loop in node.generators)]
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            found = references(node.value if isinstance(node, ast.DictComp) else node.elt, known)
+            for loop in reversed(node.generators):
+                if found & (targets := _targets(loop.target)):
+                    found = (found - targets) | references(loop.iter, known)
+            return found
         case _:
             return set()
     return set().union(*(references(part, known) for part in parts if part is not None))
@@ -164,8 +170,11 @@ def shared(nodes, known):
     groups = []
     for targets, value in _bindings(nodes):
         group = references(value, known)
+        if isinstance(value, ast.Call) and name_of(value) in known.stateful:
+            group |= {name_of(value)}  # functions made together may share what they change
         if group:
-            groups.append(group.union(*map(_targets, targets)) - known.modules)
+            group |= set().union(*(known.effects.get(name, set()) for name in group))
+            groups.append(group.union(*map(_targets, targets)) - known.modules - {RANDOM, FILES, HAND_IN})
     return groups
 
 
@@ -187,6 +196,8 @@ def changed(nodes, known):
         match node:
             case ast.Attribute() | ast.Subscript() if not isinstance(node.ctx, ast.Load):
                 names |= _root(node)
+            case ast.Attribute(attr=name) if name in CHANGING:  # also where it is handed to map
+                names |= _root(node) - known.modules
             case ast.AugAssign():
                 names |= _root(node.target)
             case ast.Call():
@@ -201,7 +212,8 @@ def _changed_by(call, thrown, known):
     name = name_of(call)
     names = set().union(*(references(k.value, known) for k in call.keywords if k.arg == "out"))
     own = _root(call.func) if isinstance(call.func, ast.Attribute) or thrown else set()
-    if name in known.changing or (name in CHANGING and name not in known.functions):
+    changing = known.changing & ({name} | _arguments(call, known))
+    if changing or (name in CHANGING and name not in known.functions):
         names |= own | _arguments(call, known)
     elif thrown and name not in HARMLESS:
         names |= own
@@ -245,6 +257,8 @@ class Known:
         returning: names of functions whose value may be an argument of theirs.
         effects: {name of a function: global names whose objects it changes}.
         consumed: names of objects that change when they are used.
+        stateful: names of functions and classes that make such objects.
+        groups: sets of global names that may lead to the same object.
     """
 
     functions: set = dataclasses.field(default_factory=set)
@@ -254,6 +268,8 @@ class Known:
     returning: set = dataclasses.field(default_factory=set)
     effects: dict = dataclasses.field(default_factory=dict)
     consumed: set = dataclasses.field(default_factory=set)
+    stateful: set = dataclasses.field(default_factory=set)
+    groups: list = dataclasses.field(default_factory=list)
 
 
 def _all_functions(nodes):
@@ -286,30 +302,37 @@ def know(trees):
         elif isinstance(node, ast.ClassDef):
             known.classes.add(node.name)
     known.functions = {name for name, _ in functions} | known.classes
-    stateful = {
-        name
-        for name, node in functions
-        if any(isinstance(part, ast.Nonlocal | ast.Yield | ast.YieldFrom) for part in ast.walk(node))
+    made = ast.Nonlocal | ast.Yield | ast.YieldFrom
+    known.stateful = {
+        name for name, node in functions if any(isinstance(part, made) for part in ast.walk(node))
     }
-    known.consumed = _consumed(nodes, stateful)
     before = None
     while before != (before := _size(known)):
         for name, node in functions:
             _learn(known, name, node)
         for node in nodes:
-            if isinstance(node, ast.ClassDef):
-                inside = [part for part in ast.walk(node) if isinstance(part, FUNCTION)]
-                effects = set().union(*(known.effects.get(part.name, set()) for part in inside))
-                known.effects.setdefault(node.name, set()).update(effects)
-                if any(part.name in known.changing and part.name != "__init__" for part in inside):
-                    stateful.add(node.name)
-        known.consumed |= _consumed(nodes, stateful)
+            if isinstance(node, ast.ClassDef | FUNCTION):
+                _learn_of_inner(known, node)
+        known.consumed |= _consumed(nodes, known.stateful)
+    loops = ast.For | ast.AsyncFor | ast.comprehension  # their names are used within, and often used again
+    known.groups = shared([node for node in executed(*trees) if not isinstance(node, loops)], known)
     return known
+
+
+def _learn_of_inner(known, node):
+    """Add what a class or a function makes: an object with methods, a function with what is around it."""
+    inside = [part for part in ast.walk(node) if isinstance(part, FUNCTION) and part is not node]
+    effects = set().union(*(known.effects.get(part.name, set()) for part in inside))
+    if isinstance(node, ast.ClassDef):
+        known.effects.setdefault(node.name, set()).update(effects)
+        effects = {part.name for part in inside if part.name != "__init__"} & known.changing
+    if effects:
+        known.stateful.add(node.name)
 
 
 def _size(known):
     effects = sum(map(len, known.effects.values()))
-    return len(known.changing), len(known.returning), len(known.consumed), effects
+    return len(known.changing), len(known.returning), len(known.consumed), len(known.stateful), effects
 
 
 def _consumed(nodes, stateful):
@@ -317,10 +340,11 @@ def _consumed(nodes, stateful):
     for targets, value in _bindings(
         [node for node in nodes if not isinstance(node, ast.comprehension | ast.For)]
     ):
-        if isinstance(value, ast.Await):
-            value = value.value
-        called = isinstance(value, ast.Call) and name_of(value) in CONSUMED | stateful
-        if called or isinstance(value, ast.GeneratorExp):
+        value = value.value if isinstance(value, ast.Await) else value
+        name = name_of(value) if isinstance(value, ast.Call) else None
+        if name in stateful:
+            found |= set().union(*map(_targets, targets))
+        elif name in CONSUMED or isinstance(value, ast.GeneratorExp):
             found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return found
 

@@ -149,6 +149,8 @@ def _made_meanwhile(node):
         name, text = effects.name_of(part), getattr(part.args[0], "value", None)
         if name in ("run_line_magic", "run_cell_magic"):
             anything |= text in ALWAYS
+        elif name in ("system", "getoutput") and isinstance(text, str):
+            loads |= set(re.findall(r"[^\W\d]\w*", text))  # {name} and $name
         elif name in ("exec", "eval") and isinstance(part.func, ast.Name):
             try:
                 loads |= set().union(*_names(text)) if isinstance(text, str) else {EVERYTHING}
@@ -170,9 +172,12 @@ def _statement(cell, node, known, shown):
     own = {node.name} if isinstance(node, effects.FUNCTION) else set()
     mentioned = {getattr(part, "id", None) or getattr(part, "attr", None) for part in nodes} - own
     reached = set().union(*(known.effects.get(name, set()) for name in mentioned))
-    binds |= effects.changed(nodes, known) | (effects.states(nodes) & {effects.RANDOM}) | reached
+    shared = {effects.RANDOM, effects.FILES}
+    changed = effects.changed(nodes, known) & (binds | loads | shared)  # not the names of a comprehension
+    changed |= reached | (effects.states(nodes) & {effects.RANDOM})
+    binds |= effects.with_shared(changed, known.groups)
     binds |= {EVERYTHING} if anything else set()
-    loads |= made | effects.states(ast.walk(node)) | (reached & {effects.RANDOM, effects.FILES})
+    loads |= made | effects.states(ast.walk(node)) | (reached & shared)
     hands_in = any(isinstance(part, ast.Name) and part.id == HAND_IN for part in nodes) or HAND_IN in reached
     constant, answers, flags = None, set(), 0
     match node:
