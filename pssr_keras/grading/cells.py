@@ -58,10 +58,10 @@ def _simply(source):
         line = lines.pop(0)
         match = FRONT_END.fullmatch(line)
         while match and line.endswith("\\") and lines:
-            line = line[:-1] + lines.pop(0)
+            line = f"{line[:-1]} {lines.pop(0)}"
             match = FRONT_END.fullmatch(line)
-        if match is None and line.rstrip().endswith("?"):
-            match = FRONT_END.fullmatch(re.sub(r"(\s*)(.*)", r"\1?\2", line))
+        if match is None and (question := re.fullmatch(r"(\s*)(.*?)(\?{1,2})\s*", line)):
+            match = FRONT_END.fullmatch("{0}{2}{1}".format(*question.groups()))
         found.append(_call(match) if match else line)
     return "\n".join(found) + "\n"
 
@@ -71,7 +71,8 @@ def _call(match):
     if mark[0] == "!":
         call = f"{'getoutput' if target or mark == '!!' else 'system'}({text.strip()!r})"
     else:
-        name, _, line = ("pinfo " + text if mark[0] == "?" else text.strip()).partition(" ")
+        asked = {"?": "pinfo ", "??": "pinfo2 "}.get(mark, "")
+        name, _, line = (asked + text.strip()).partition(" ")
         call = f"run_line_magic({name!r}, {line.strip()!r})"
     return f"{indent}{target + ' ' if target else ''}get_ipython().{call}"
 

@@ -261,21 +261,19 @@ def needed(statements):
 
 def certain(statements, checks):
     """Those of the checks to which all statements would hand in the same: numbers, texts, or nothing."""
-    if any(EVERYTHING in statement.binds for statement in statements):
-        return set()
     variable = {name for statement in statements if statement.constant is None for name in statement.binds}
     assigned = [statement for statement in statements if statement.constant is not None]
     while more := {name for one in assigned if one.loads & variable for name in one.constant} - variable:
         variable |= more
-    handing_in = [statement for statement in statements if HAND_IN in statement.source]
+
+    def fixed(check, statement):
+        unseen = variable & {EVERYTHING} or statement.loads & variable
+        return check in statement.answers and not unseen
+
     return {
         check
         for check in checks
-        if all(
-            check in statement.answers and not statement.loads & variable
-            for statement in handing_in
-            if repr(check) in statement.source
-        )
+        if all(fixed(check, one) for one in statements if HAND_IN in one.source and repr(check) in one.source)
     }
 
 
