@@ -6,6 +6,8 @@ functions here need Python alone, since they run in the student's process, which
 an answer does.
 """
 
+import __future__
+
 import ast
 import dataclasses
 import re
@@ -14,10 +16,12 @@ import symtable
 if __package__:
     from . import cells, effects
     from .effects import HAND_IN
+    from .known import know
 else:
     import cells
     import effects
     from effects import HAND_IN
+    from known import know
 
 EVERYTHING = "*"  # what `from module import *` binds, or code that is made while the notebook runs
 LAST_VALUE = re.compile(r"_{1,3}|Out|_\d+")  # how a cell names the values of former ones
@@ -39,7 +43,7 @@ class Statement:
         binds: global names that it may give a value, or whose object it may change.
         loads: global names that it uses; EVERYTHING where it runs code that is no constant.
         hands_in: whether it calls a check.
-        constant: the names that it gives a value without using any object that may change, or None.
+        constant: the names that it gives to modules, numbers and functions; None if it does anything else.
         answers: checks that it hands such a value to.
         shown: whether it is an expression at the end of a cell, the value of which IPython calls _.
         flags: of the compiler, from __future__.
@@ -179,28 +183,34 @@ def _statement(cell, node, known, shown):
     binds |= {EVERYTHING} if anything else set()
     loads |= made | effects.states(ast.walk(node)) | (reached & shared)
     hands_in = any(isinstance(part, ast.Name) and part.id == HAND_IN for part in nodes) or HAND_IN in reached
-    constant, answers, flags = None, set(), 0
+    fixed = frozenset(binds) if _fixed(node) and HAND_IN not in loads and not anything else None
+    frozen = frozenset(binds), frozenset(loads), hands_in, fixed, _fixed_answers(node)
+    return Statement(cell, source, *frozen, shown, _flags(node))
+
+
+def _fixed(node):
+    """Whether a statement gives names to modules, numbers, or functions that keep nothing."""
     match node:
-        case ast.Assign(targets=[ast.Name()]) if _constant(node.value):
-            constant = frozenset(binds)
+        case ast.Assign(targets=[ast.Name()]):
+            return _constant(node.value)
+        case ast.FunctionDef(decorator_list=[]):
+            return all(_constant(part) for part in node.args.defaults + node.args.kw_defaults if part)
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _fixed_answers(node):
+    """Checks to which a statement hands numbers and names only."""
+    match node:
         case ast.Expr(value=ast.Call(func=ast.Name(id="__hand_in__"), args=[check, *given], keywords=[])):
-            kinds = (
-                ast.Constant
-                | ast.Tuple
-                | ast.UnaryOp
-                | ast.BinOp
-                | ast.Compare
-                | ast.Name
-                | ast.Set
-                | ast.List
-            )
-            answers = {check.value} if all(_constant(part, kinds) for part in given) else set()
-        case ast.ImportFrom(module="__future__"):
-            future = __import__("__future__")
-            flags = sum(getattr(future, alias.name).compiler_flag for alias in node.names)
-    return Statement(
-        cell, source, frozenset(binds), frozenset(loads), hands_in, constant, frozenset(answers), shown, flags
-    )
+            if all(_constant(part, FIXED | ast.Set | ast.List) for part in given):
+                return frozenset({check.value})
+    return frozenset()
+
+
+def _flags(node):
+    if not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+        return 0
+    return sum(getattr(__future__, alias.name).compiler_flag for alias in node.names)
 
 
 def parse(sources, checks):
@@ -221,7 +231,7 @@ def parse(sources, checks):
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             reason = getattr(error, "msg", None) or type(error).__name__
             errors.append(f"cell {number} is no Python: {reason}")
-    known = effects.know([node for _, _, body in trees for node in body])
+    known = know([node for _, _, body in trees for node in body])
     found, flags = [], 0
     for number, source, body in trees:
         quiet = source.rstrip().endswith(";")
@@ -260,8 +270,9 @@ def needed(statements):
 
 
 def certain(statements, checks):
-    """Those of the checks to which all statements would hand in the same: numbers, texts, or nothing."""
+    """Those of the checks to which all statements would hand in the same: numbers, functions, or nothing."""
     variable = {name for statement in statements if statement.constant is None for name in statement.binds}
+    variable |= {effects.RANDOM, effects.FILES}
     assigned = [statement for statement in statements if statement.constant is not None]
     while more := {name for one in assigned if one.loads & variable for name in one.constant} - variable:
         variable |= more
