@@ -1,24 +1,29 @@
 """The program in which a student's code runs, and the language it speaks with the grader.
 
-It reads a notebook, runs what its answers need, and hands them in. It judges nothing: answers are data, and
-a function is called by the grader from outside, so whatever the notebook does to the checks or to this
-program, it can give answers only. It is run as a file and needs Python alone, so that an answer without
-TensorFlow costs no TensorFlow.
+It reads a notebook, runs what its answers need, or all of it, and hands them in. It judges nothing: answers
+are data, and a function is called by the grader from outside, so whatever the notebook does to the checks or
+to this program, it can give answers only. It is run as a file and needs Python alone (IPython for a cell with
+magics, where it is installed), so that an answer without TensorFlow costs no TensorFlow.
 
 A message is a line: its length, and JSON. No pickle, for unpickling runs code.
 """
 
 import base64
+import contextlib
 import ctypes
 import json
-import linecache
 import os
+import re
 import sys
+import time
+import types
 
 if __package__:
     from . import statements
+    from .session import Session, told
 else:
     import statements
+    from session import Session, told
 
 LONGEST = 16 * 2**20  # bytes of a message; ours, because 100 images take half a mebibyte
 
@@ -106,39 +111,16 @@ def code_cells(text):
         raise ValueError(f"no notebook{detail}") from error
 
 
-def told(error):
-    """An error in one line."""
-    try:
-        text = " ".join(str(error).split())[:200]
-    except BaseException:  # of a class whose __str__ fails
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def run(chosen, hand_in):
-    """Run statements one by one in a module of their own; what fails does not stop the others.
+    """Run statements one by one in a session of their own; what fails does not stop the others.
 
     Returns:
         A text for each cell in which something failed.
     """
-    names = {
-        "__name__": "__main__",
-        "__builtins__": __builtins__,
-        "display": lambda *things, **options: None,
-        "get_ipython": lambda: None,
-        statements.HAND_IN: hand_in,
-    }
-    errors = {}
-    for number, statement in enumerate(chosen):
-        place = f"<statement {number} of cell {statement.cell}>"
-        # tf.function reads the source of what it compiles.
-        lines = statement.source.splitlines(keepends=True)
-        linecache.cache[place] = (len(statement.source), None, lines, place)
-        try:
-            exec(compile(statement.source, place, "exec"), names)
-        except BaseException as error:  # sys.exit too
-            errors.setdefault(statement.cell, f"cell {statement.cell}: {told(error)}")
-    return list(errors.values())
+    session = Session(hand_in, {})
+    for statement in chosen:
+        session.run(statement)
+    return list(session.errors.values())
 
 
 def limit(memory, largest_file):
@@ -159,36 +141,71 @@ def main(reading, writing):
     for descriptor in (reading, writing):
         os.set_inheritable(descriptor, False)
     stream = os.fdopen(reading, "rb")
-    functions = []
+    functions, pressing = [], False
 
     def say(**message):
         data = frame(message)
         while data:
             data = data[os.write(writing, data) :]
 
+    def serve():
+        """Compute functions for the grader, until it says that no more is asked."""
+        while (call := receive(stream)) is not None and "function" in call:
+            try:
+                say(result=encode(functions[call["function"]](*map(decode, call["arguments"]))))
+            except BaseException as error:
+                say(failed=told(error))
+
     def hand_in(check, *answers, **named):
+        before = len(functions)
         given = [encode(answer, functions) for answer in answers]
-        say(check=check, answers=given, named=[[name, encode(a, functions)] for name, a in named.items()])
+        named = [[name, encode(answer, functions)] for name, answer in named.items()]
+        waits = pressing and len(functions) > before
+        say(check=check, answers=given, named=named, waits=waits)
+        if waits:
+            serve()
 
     task = receive(stream)
+    until = time.monotonic() + task["seconds"]
     limit(task["memory"], task["largest_file"])
     try:
         with open(task["notebook"], "rb") as file:
-            cells = code_cells(file.read())
+            sources = code_cells(file.read())
     except (ValueError, OSError) as error:
         say(refused=str(error)[:200])
         return
-    everything, errors = statements.parse(cells, task["checks"])
-    say(names={name: sum(cell.count(name) for cell in cells) for name in task["checks"]})
     sys.path[0] = os.getcwd()
     sys.argv = [""]
-    errors += run(statements.needed(everything), hand_in)
-    say(errors=errors[:5])
-    while (call := receive(stream)) is not None:
-        try:
-            say(result=encode(functions[call["function"]](*map(decode, call["arguments"]))))
-        except BaseException as error:
-            say(failed=told(error))
+    everything, errors = statements.parse(sources, task["checks"])
+    chosen = statements.needed(everything)
+    until_last = everything[: max((n for n, one in enumerate(everything, 1) if one.hands_in), default=0)]
+    whole = task["whole"] or any(statements.EVERYTHING in one.loads for one in until_last)
+    nothing_left_out = whole or len(until_last) == len(chosen)
+    say(
+        names={name: sum(source.count(name) for source in sources) for name in task["checks"]},
+        certain=list(task["checks"] if nothing_left_out else statements.certain(everything, task["checks"])),
+    )
+    session = Session(hand_in, vars(_main_module()), task["checks"])
+    if any(re.search(r"\bIPython\b", source) and "get_ipython" in source for source in sources):
+        with contextlib.suppress(ImportError):
+            import IPython
+
+            IPython.get_ipython = IPython.core.getipython.get_ipython = session.names["get_ipython"]
+    needed = {id(statement) for statement in chosen}
+    changed = {id(statement) for statement in statements.changed_later(chosen)}
+    for statement in until_last if whole else chosen:
+        pressing = id(statement) in changed
+        session.run(statement, None if id(statement) in needed else (until - time.monotonic()) / 2)
+    say(errors=(errors + list(session.errors.values()))[:5], left_out=session.shell.left_out[:5])
+    serve()
+
+
+def _main_module():
+    """A module for the notebook in this program's place; the names of our modules are free for its own."""
+    for name in ("cells", "effects", "known", "session", "shell", "statements"):
+        sys.modules.pop(name, None)
+    sys.modules["__main__"] = module = types.ModuleType("__main__")
+    return module
 
 
 if __name__ == "__main__":
