@@ -37,6 +37,7 @@ LIBRARIES = {
     "tensorflow",
 }
 PLAIN = (bool, int, float, complex, str, bytes, range, np.generic, np.dtype, tf.DType, tf.TensorShape)
+OF_FITTING = {"supports_jit", "history", "stop_training", "_eval_epoch_iterator"}
 OF_CLASSES = (types.FunctionType, property, classmethod, staticmethod, *PLAIN)
 OF_ANY_CLASS = {"__module__", "__doc__", "__firstlineno__", "__static_attributes__"}
 # What a trained model no longer depends on.
@@ -90,7 +91,7 @@ def _bookkeeping():
     model.compile("sgd", "mse")
     layer = keras.layers.Layer()
     layer.build(())
-    return frozenset(vars(model)) | frozenset(vars(layer)) | {"supports_jit", "predict_function", "history"}
+    return frozenset(vars(model)) | frozenset(vars(layer)) | OF_FITTING
 
 
 def is_library(thing):
@@ -228,8 +229,9 @@ class _Walk:
                 self.add(part, f"{path}: {part.name}")
 
     def settings(self, value, path):
-        """What a layer was told, and its variables."""
-        self.attributes(value, path, _bookkeeping())
+        """What a layer was told, and its variables; a stock model is its layers and their connections."""
+        if not (isinstance(value, keras.Model) and type(value).__module__.startswith("keras.")):
+            self.attributes(value, path, _bookkeeping())
 
     def connections(self, value, path):
         """Which layer of a Functional model takes whose outputs."""

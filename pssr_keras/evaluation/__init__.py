@@ -29,7 +29,7 @@ from .crafting import (
     with_labels,
 )
 from .provenance import identity, images_hash, indices_of, text_of_indices, versions, weights_hash
-from .records import ADAPTIVE, OBLIVIOUS, TRANSFER, WORST_CASE, evaluate
+from .records import ADAPTIVE, OBLIVIOUS, THREAT_MODELS, TRANSFER, WHITE_BOX, WORST_CASE, evaluate
 from .statistics import (
     flags_of,
     label_leaks,
@@ -46,7 +46,9 @@ __all__ = [
     "ADAPTIVE",
     "LABELS",
     "OBLIVIOUS",
+    "THREAT_MODELS",
     "TRANSFER",
+    "WHITE_BOX",
     "WORST_CASE",
     "Progress",
     "align",
