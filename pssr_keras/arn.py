@@ -9,12 +9,16 @@ classifier has no part in the training.
 Shapes: B images, V versions of each (the natural one first), K units of a code of shape (h, w, c).
 """
 
+import typing
+
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
 from . import channels_last, losses
 from .inputs import InputError
+from .precision import building_in
+from .training_model import TrainingModel
 
 KERNEL = 4  # ours, because twice the stride leaves no checkerboard in what the decoder draws
 SLOPE = 0.2  # ours, because it is usual for discriminators
@@ -38,6 +42,7 @@ def sizes_of(length, stages):
     return found
 
 
+@building_in("float32")
 def encoder(input_shape, channels=16, stages=5, code_channels=256):
     """E: images (B, H, W, C) in [0, 1] -> mean and log-variance of their codes, each (B, h, w, c).
 
@@ -61,6 +66,7 @@ def encoder(input_shape, channels=16, stages=5, code_channels=256):
     return keras.Model(inputs, outputs, name="encoder")
 
 
+@building_in("float32")
 def decoder(input_shape, channels=16, stages=5, code_channels=256):
     """G: codes (B, h, w, c) -> images (B, H, W, C) in [0, 1], the mirror image of `encoder`.
 
@@ -83,6 +89,7 @@ def decoder(input_shape, channels=16, stages=5, code_channels=256):
     return keras.Model(code, x, name="decoder")
 
 
+@building_in("float32")
 def attack_discriminator(code_shape, versions, units=256):
     """A: which version of an image is it? Codes (B, h, w, c) -> logits (B, V)."""
     code = keras.Input(code_shape, name="code")
@@ -92,6 +99,7 @@ def attack_discriminator(code_shape, versions, units=256):
     return keras.Model(code, layers.Dense(versions)(x), name="attack_discriminator")
 
 
+@building_in("float32")
 def image_discriminator(input_shape, channels=32):
     """D: is the image natural? (B, H, W, C) in [0, 1] -> logits (B, 1)."""
     inputs = keras.Input(input_shape, name="judged")
@@ -101,6 +109,7 @@ def image_discriminator(input_shape, channels=32):
     return keras.Model(inputs, layers.Dense(1)(channels_last.Flatten()(x)), name="image_discriminator")
 
 
+@building_in("float32")
 def purifier(encoder, decoder):
     """Images -> G(mean of E): what is left of a trained ARN, without any randomness."""
     inputs = keras.Input(encoder.input_shape[1:], name="image")
@@ -164,7 +173,7 @@ def gradient_penalty(discriminator, x, restored, share):
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
-class ARN(keras.Model):
+class ARN(TrainingModel):
     """The training of E and G against A and D.
 
     E, G:     lambda_reconstruction MSE + lambda_prior KL + lambda_invariance BCE(A(z), 1 / V)
@@ -174,11 +183,25 @@ class ARN(keras.Model):
 
     `fit` takes batches (versions, x, noise, share): (B, V, H, W, C), of which the first is the natural image,
     x (B, H, W, C), noise (B, V, h, w, c) from N(0, 1), and share (B, V) from [0, 1) for the gradient penalty.
+    `predict` purifies images.
 
     Args:
         encoder, decoder, attack_discriminator, image_discriminator: see the functions of these names.
         lambda_reconstruction, lambda_prior, lambda_invariance, lambda_image, lambda_penalty: weights.
     """
+
+    batch: typing.ClassVar[dict] = {
+        "versions": "B V H W C",
+        "x": "B H W C",
+        "noise": "B V h w c",
+        "share": "B V",
+    }
+    trained: typing.ClassVar[dict] = {
+        "autoencoder_optimizer": ("encoder", "decoder"),
+        "attack_optimizer": ("attack_discriminator",),
+        "image_optimizer": ("image_discriminator",),
+    }
+    frozen = ()
 
     def __init__(
         self,
@@ -216,16 +239,14 @@ class ARN(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
-    def compile(self, autoencoder_optimizer, attack_optimizer, image_optimizer, **kwargs):
-        """All optimizers are built at once, or a checkpoint would silently lose their state."""
-        # XLA's convolutions are several times slower than oneDNN's on a CPU.
-        super().compile(**{"jit_compile": False, **kwargs})
-        self.autoencoder_optimizer = autoencoder_optimizer
-        self.attack_optimizer = attack_optimizer
-        self.image_optimizer = image_optimizer
-        autoencoder_optimizer.build(self.encoder.trainable_variables + self.decoder.trainable_variables)
-        attack_optimizer.build(self.attack_discriminator.trainable_variables)
-        image_optimizer.build(self.image_discriminator.trainable_variables)
+    def compile(self, autoencoder_optimizer, attack_optimizer, image_optimizer, **options):
+        """As `keras.Model.compile`, with an optimizer for E and G, for A and for D."""
+        optimizers = {
+            "autoencoder_optimizer": autoencoder_optimizer,
+            "attack_optimizer": attack_optimizer,
+            "image_optimizer": image_optimizer,
+        }
+        self._compile(optimizers, options)
 
     @property
     def metrics(self):
@@ -235,31 +256,51 @@ class ARN(keras.Model):
         mean, _ = self.encoder(x, training=training)
         return self.decoder(mean, training=training)
 
-    def train_step(self, data):
-        versions, x, noise, share = data
+    def parts_of(self, data):
+        """The parts of a batch, one version after the other: V B images, and to each the natural one."""
+        versions, x, noise, share = super().parts_of(data)
         count = versions.shape[1]
         versions, noise, share = (
             tf.concat(tf.unstack(part, axis=1), axis=0) for part in (versions, noise, share)
         )
         kinds = tf.repeat(tf.range(count), tf.shape(x)[0])
-        natural, x = x, tf.tile(x, (count, 1, 1, 1))
-        judge = self.image_discriminator
+        return versions, x, tf.tile(x, (count, 1, 1, 1)), noise, share, kinds
 
+    def losses_of(self, versions, x, noise, training):
+        """The losses of E and G by their names, and of E alone; the codes, and the restored images."""
+        mean, log_variance = self.encoder(versions, training=training)
+        code = code_of(mean, log_variance, noise)
+        restored = self.decoder(code, training=training)
+        judged = self.image_discriminator(restored, training=training)
+        found = {
+            "reconstruction": reconstruction_loss(x, restored),
+            "prior": prior_loss(mean, log_variance),
+            "invariance": invariance_loss(self.attack_discriminator(code, training=training)),
+            "image": losses.adversarial_loss(judged, saturating=False),
+        }
+        both = (
+            self.lambda_reconstruction * found["reconstruction"]
+            + self.lambda_prior * found["prior"]
+            + self.lambda_invariance * found["invariance"]
+        )
+        found["total"] = both + self.lambda_image * found["image"]
+        return found, both, code, restored
+
+    def discriminator_loss(self, natural, x, restored, share, training):
+        """What D minimises, and the gradient penalty in it."""
+
+        def judge(images):
+            return self.image_discriminator(images, training=training)
+
+        penalty = gradient_penalty(judge, x, restored, share)
+        loss = losses.discriminator_loss(judge(natural), judge(restored))
+        return loss + self.lambda_penalty * penalty, penalty
+
+    def train_step(self, data):
+        versions, natural, x, noise, share, kinds = self.parts_of(data)
         with tf.GradientTape(persistent=True) as tape:
-            mean, log_variance = self.encoder(versions, training=True)
-            code = code_of(mean, log_variance, noise)
-            restored = self.decoder(code, training=True)
-            reconstruction = reconstruction_loss(x, restored)
-            prior = prior_loss(mean, log_variance)
-            invariance = invariance_loss(self.attack_discriminator(code, training=True))
-            image = losses.adversarial_loss(judge(restored, training=True), saturating=False)
-            both = (
-                self.lambda_reconstruction * reconstruction
-                + self.lambda_prior * prior
-                + self.lambda_invariance * invariance
-            )
-            total = both + self.lambda_image * image
-            of_encoder, of_decoder = losses.share_of_batch(both), losses.share_of_batch(total)
+            found, both, code, restored = self.losses_of(versions, x, noise, training=True)
+            of_encoder, of_decoder = losses.share_of_batch(both), losses.share_of_batch(found["total"])
         parts = (self.encoder.trainable_variables, self.decoder.trainable_variables)
         gradients = [
             tape.gradient(of, part) for of, part in zip((of_encoder, of_decoder), parts, strict=True)
@@ -267,22 +308,24 @@ class ARN(keras.Model):
         self.autoencoder_optimizer.apply([*gradients[0], *gradients[1]], [*parts[0], *parts[1]])
 
         with tf.GradientTape() as tape:
-            attack = attack_loss(self.attack_discriminator(tf.stop_gradient(code), training=True), kinds)
-            of_attack = losses.share_of_batch(attack)
+            guesses = self.attack_discriminator(tf.stop_gradient(code), training=True)
+            found["attack"] = attack_loss(guesses, kinds)
+            of_attack = losses.share_of_batch(found["attack"])
         weights = self.attack_discriminator.trainable_variables
         self.attack_optimizer.apply(tape.gradient(of_attack, weights), weights)
 
         restored = tf.stop_gradient(restored)
         with tf.GradientTape() as tape:
-            penalty = gradient_penalty(lambda u: judge(u, training=True), x, restored, share)
-            answers = judge(natural, training=True), judge(restored, training=True)
-            discriminator = losses.discriminator_loss(*answers)
-            discriminator += self.lambda_penalty * penalty
-            of_images = losses.share_of_batch(discriminator)
-        weights = judge.trainable_variables
+            loss, found["penalty"] = self.discriminator_loss(natural, x, restored, share, True)
+            found["discriminator"] = loss
+            of_images = losses.share_of_batch(loss)
+        weights = self.image_discriminator.trainable_variables
         self.image_optimizer.apply(tape.gradient(of_images, weights), weights)
+        return self.record(found, natural)
 
-        values = (reconstruction, prior, invariance, image, total, attack, penalty, discriminator)
-        for tracker, value in zip(self.trackers.values(), values, strict=True):
-            tracker.update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+    def test_step(self, data):
+        versions, natural, x, noise, share, kinds = self.parts_of(data)
+        found, _, code, restored = self.losses_of(versions, x, noise, training=False)
+        found["attack"] = attack_loss(self.attack_discriminator(code, training=False), kinds)
+        found["discriminator"], found["penalty"] = self.discriminator_loss(natural, x, restored, share, False)
+        return self.record_validation(found, natural)

@@ -10,6 +10,7 @@ only through the losses and the discriminator.
 """
 
 import math
+import typing
 
 import keras
 import tensorflow as tf
@@ -17,6 +18,8 @@ from keras import layers, ops
 
 from . import channels_last, losses
 from .inputs import InputError, check_model
+from .precision import building_in
+from .training_model import TrainingModel
 
 RESIDUAL_SCALE = 6.0  # ours, because sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
 PURE = 0.02  # ours, because the sigmoid hardly moves from nearer to 0 or 1
@@ -124,6 +127,7 @@ def _convolutions(x, channels, count=2):
     return x
 
 
+@building_in("float32")
 def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="threshold", contrast=0.0):
     """E: a U-Net with a dense bottleneck, (B, H, W, C) in [0, 1] -> (B, H, W, C) in [0, 1].
 
@@ -166,6 +170,7 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="t
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
 
+@building_in("float32")
 def unet(input_shape, channels=32, dropout=0.2, start="neighbours", contrast=0.0):
     """E for photographs: a U-Net at full, half and quarter resolution, (B, H, W, C) in [0, 1] -> the same.
 
@@ -201,6 +206,7 @@ def unet(input_shape, channels=32, dropout=0.2, start="neighbours", contrast=0.0
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
 
+@building_in("float32")
 def autoencoder(input_shape, channels=64, bottleneck=256, dropout=0.0, contrast=0.0):
     """E that draws the image anew from its bottleneck, (B, H, W, C) in [0, 1] -> the same; ours.
 
@@ -261,6 +267,7 @@ def create(kind, input_shape, channels, bottleneck, dropout, start, contrast=0.0
     return extrapolator(input_shape, channels, bottleneck, dropout, start, contrast)
 
 
+@building_in("float32")
 def discriminator(input_shape, channels=32):
     """D: is the second image the clean one that belongs to the trivial component? Logits (B, 1).
 
@@ -278,7 +285,7 @@ def discriminator(input_shape, channels=32):
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
-class CAE(keras.Model):
+class CAE(TrainingModel):
     """The training of E against D under the frozen classifier F, equation 12.
 
     L = L_adv + lambda_query L_query + lambda_pixel L_pc + lambda_r_drop L_ARD
@@ -286,15 +293,21 @@ class CAE(keras.Model):
     Args:
         extrapolator: E, (B, H, W, C) -> (B, H, W, C); see `extrapolator`.
         discriminator: D, two images (B, H, W, C) -> logits (B, 1); see `discriminator`.
-        classifier: F, (B, H, W, C) -> logits (B, K); it is frozen: its `trainable` becomes False.
+        classifier: F, (B, H, W, C) -> logits (B, K); it is frozen, but its own `trainable` stays as it is.
         passes: k, how often each image passes through E under another dropout; the paper's is 2.
         lambda_adversarial: weight of L_adv; the paper has none, that is 1.
         lambda_query, lambda_pixel, lambda_r_drop: the paper's are 1, 1 and 0.5.
         saturating: see `losses.adversarial_loss`.
         pixel_reduction: see `losses.pixel_consistency_loss`.
 
-    `fit` takes batches (x_t, x, y): trivial components, clean images and true labels.
+    `fit` takes batches (x_t, x, y): trivial components, clean images and true labels. `predict` is that of E.
     """
+
+    batch: typing.ClassVar[dict] = {"x_t": "B H W C", "x": "B H W C", "y": "B"}
+    trained: typing.ClassVar[dict] = {
+        "extrapolator_optimizer": ("extrapolator",),
+        "discriminator_optimizer": ("discriminator",),
+    }
 
     def __init__(
         self,
@@ -314,7 +327,6 @@ class CAE(keras.Model):
         if passes < 1:
             raise InputError(f"passes is {passes}, expected at least 1")
         check_model(classifier)
-        classifier.trainable = False
         self.extrapolator = extrapolator
         self.discriminator = discriminator
         self.classifier = classifier
@@ -329,14 +341,13 @@ class CAE(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
-    def compile(self, extrapolator_optimizer, discriminator_optimizer, **kwargs):
-        """Both optimizers are built at once, or a checkpoint would silently lose their state."""
-        # XLA's convolutions are several times slower than oneDNN's on a CPU.
-        super().compile(**{"jit_compile": False, **kwargs})
-        self.extrapolator_optimizer = extrapolator_optimizer
-        self.discriminator_optimizer = discriminator_optimizer
-        extrapolator_optimizer.build(self.extrapolator.trainable_variables)
-        discriminator_optimizer.build(self.discriminator.trainable_variables)
+    def compile(self, extrapolator_optimizer, discriminator_optimizer, **options):
+        """As `keras.Model.compile`, with an optimizer for E and one for D, and without losses and metrics."""
+        optimizers = {
+            "extrapolator_optimizer": extrapolator_optimizer,
+            "discriminator_optimizer": discriminator_optimizer,
+        }
+        self._compile(optimizers, options)
 
     @property
     def metrics(self):
@@ -345,43 +356,55 @@ class CAE(keras.Model):
     def call(self, x_t, training=None):
         return self.extrapolator(x_t, training=training)
 
-    def train_step(self, data):
-        x_t, x, y = data
+    def losses_of(self, x_t, x, y, training):
+        """The terms of equation 12 by their names, with their total; and one restored image of each."""
         clean_logits = self.classifier(x, training=False)
-
-        with tf.GradientTape() as tape:
-            # The k passes of R-drop are one batch of k B images.
-            restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=True)
-            logits = self.classifier(restored, training=False)
-            one_restored = restored[: tf.shape(x)[0]]
-            judged = self.discriminator([x_t, one_restored], training=True)
-            adversarial = losses.adversarial_loss(judged, self.saturating)
-            query = losses.query_loss(tf.tile(y, (self.passes,)), logits)
-            pixel = losses.pixel_consistency_loss(
+        # The k passes of R-drop are one batch of k B images.
+        restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=training)
+        logits = self.classifier(restored, training=False)
+        one_restored = restored[: tf.shape(x)[0]]
+        judged = self.discriminator([x_t, one_restored], training=training)
+        pass_logits = tf.reshape(logits, (self.passes, -1, logits.shape[-1]))
+        found = {
+            "adversarial": losses.adversarial_loss(judged, self.saturating),
+            "query": losses.query_loss(tf.tile(y, (self.passes,)), logits),
+            "pixel": losses.pixel_consistency_loss(
                 tf.tile(x, (self.passes, 1, 1, 1)), restored, self.pixel_reduction
-            )
-            pass_logits = tf.reshape(logits, (self.passes, -1, logits.shape[-1]))
-            r_drop = losses.adversarial_r_drop_loss(pass_logits, clean_logits)
-            total = (
-                self.lambda_adversarial * adversarial
-                + self.lambda_query * query
-                + self.lambda_pixel * pixel
-                + self.lambda_r_drop * r_drop
-            )
-            share = losses.share_of_batch(total)
+            ),
+            "r_drop": losses.adversarial_r_drop_loss(pass_logits, clean_logits),
+        }
+        found["total"] = (
+            self.lambda_adversarial * found["adversarial"]
+            + self.lambda_query * found["query"]
+            + self.lambda_pixel * found["pixel"]
+            + self.lambda_r_drop * found["r_drop"]
+        )
+        return found, one_restored
+
+    def discriminator_loss(self, x_t, x, restored, training):
+        """What D minimises, equation 8."""
+        return losses.discriminator_loss(
+            self.discriminator([x_t, x], training=training),
+            self.discriminator([x_t, restored], training=training),
+        )
+
+    def train_step(self, data):
+        x_t, x, y = self.parts_of(data)
+        with tf.GradientTape() as tape:
+            found, restored = self.losses_of(x_t, x, y, training=True)
+            share = losses.share_of_batch(found["total"])
         weights = self.extrapolator.trainable_variables
         self.extrapolator_optimizer.apply(tape.gradient(share, weights), weights)
 
         with tf.GradientTape() as tape:
-            discriminator = losses.discriminator_loss(
-                self.discriminator([x_t, x], training=True),
-                self.discriminator([x_t, tf.stop_gradient(one_restored)], training=True),
-            )
-            share = losses.share_of_batch(discriminator)
+            found["discriminator"] = self.discriminator_loss(x_t, x, tf.stop_gradient(restored), True)
+            share = losses.share_of_batch(found["discriminator"])
         weights = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
+        return self.record(found, x)
 
-        values = (adversarial, query, pixel, r_drop, total, discriminator)
-        for tracker, value in zip(self.trackers.values(), values, strict=True):
-            tracker.update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+    def test_step(self, data):
+        x_t, x, y = self.parts_of(data)
+        found, restored = self.losses_of(x_t, x, y, training=False)
+        found["discriminator"] = self.discriminator_loss(x_t, x, restored, False)
+        return self.record_validation(found, x)

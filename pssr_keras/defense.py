@@ -2,13 +2,17 @@
 
 import keras
 
+from .frozen import AroundFrozen
 from .inputs import InputError, check_batch, check_model, check_outputs, unbounded
+from .precision import building_in
+from .surgery import PixelSurgery
 
+STAGES = ("classifier", "surgery", "extrapolator", "guide")
 PIPELINE = "pipeline"  # the guide of a defense whose own answer F(E(x)) guides its surgery
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
-class PSSR(keras.Model):
+class PSSR(AroundFrozen):
     """Pixel Surgery and Semantic Regeneration around a frozen classifier.
 
         x  --remove-->  x_t = x M_t(x)  --restore-->  E(x_t)  --classify-->  logits
@@ -16,8 +20,8 @@ class PSSR(keras.Model):
     The clean image is no input: whatever is called here sees the image to be judged, and nothing else.
 
     Args:
-        classifier: F, images (B, H, W, C) in [0, 1] -> logits (B, K). It is frozen: its `trainable` becomes
-            False.
+        classifier: F, images (B, H, W, C) in [0, 1] -> logits (B, K). It is frozen: called in evaluation
+            mode, and no part of what is trainable here. Its own `trainable` stays as it is.
         surgery: the first stage, a `PixelSurgery`; None leaves it out.
         extrapolator: the second stage, E, images -> images; None leaves it out.
         guide: whose saliency makes the mask. None is the paper's, that of the classifier. Ours are
@@ -26,20 +30,17 @@ class PSSR(keras.Model):
 
     Input: images (B, H, W, C), float32 in [0, 1]. Output: logits (B, K).
 
+    A stage may be set anew at any time. Compiled with a loss, `evaluate` judges it; `fit` does not train it.
+
     Raises:
-        InputError: for an unknown guide, a classifier or guide that returns no logits, or images that do not
-            fit.
+        InputError: for a stage that is none, a classifier or guide that returns no logits, or images that do
+            not fit.
     """
+
+    frozen = ("classifier", "guide")
 
     def __init__(self, classifier, surgery, extrapolator=None, guide=None, **kwargs):
         super().__init__(**kwargs)
-        check_model(classifier)
-        classifier.trainable = False
-        if isinstance(guide, keras.Model):
-            check_model(guide)
-            guide.trainable = False
-        elif guide not in (None, PIPELINE):
-            raise InputError(f"guide is {guide!r}, expected None, {PIPELINE!r} or a Keras model")
         self.classifier = classifier
         self.surgery = surgery
         self.extrapolator = extrapolator
@@ -47,6 +48,23 @@ class PSSR(keras.Model):
         # predict() would choose XLA, whose convolutions are several times slower on a CPU.
         self.supports_jit = False
         self.built = True
+
+    def __setattr__(self, name, value):
+        if name not in STAGES:
+            super().__setattr__(name, value)
+            return
+        check_stage(name, value)
+        before = vars(self).get(name)
+        self._tracker.unlock()
+        super().__setattr__(name, value)
+        # Keras would go on counting the weights of a layer that was replaced, and in another order.
+        stages = [vars(self).get(stage) for stage in STAGES]
+        for stage in (before, *stages):
+            self._tracker.untrack(stage)
+        for stage in stages:
+            self._tracker.track(stage)
+        # What Keras compiled has the former stage in it.
+        self.train_function = self.test_function = self.predict_function = None
 
     @property
     def input_shape(self):
@@ -92,6 +110,12 @@ class PSSR(keras.Model):
         with unbounded():  # whoever differentiates a model looks around an image, also out of [0, 1]
             return self.classify(self.purify(x))
 
+    def train_step(self, data):
+        """Refused, as here E is called in evaluation mode: its batch normalisation would stay as it is."""
+        raise InputError(
+            "a PSSR is not trained by fit: train its extrapolator by pssr_keras.CAE, or all by pssr-train"
+        )
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {
@@ -104,7 +128,28 @@ class PSSR(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        stages = ("classifier", "surgery", "extrapolator", "guide")
-        # Files from before there were guides have none.
-        restored = {name: keras.saving.deserialize_keras_object(config.get(name)) for name in stages}
+        with building_in("float32"):
+            # Files from before there were guides have none.
+            restored = {name: keras.saving.deserialize_keras_object(config.get(name)) for name in STAGES}
         return cls(name=config["name"], **restored)
+
+
+def check_stage(name, stage):
+    """Refuse what cannot be the stage of a PSSR.
+
+    Raises:
+        InputError: which says what is expected.
+    """
+    if name == "surgery":
+        fits, expected = stage is None or isinstance(stage, PixelSurgery), "a PixelSurgery or None"
+    else:
+        named = {"classifier": (), "extrapolator": (None,), "guide": (None, PIPELINE)}[name]
+        fits = isinstance(stage, keras.Layer) or (isinstance(stage, str | None) and stage in named)
+        expected = ", ".join(map(repr, named)) + " or " * bool(named) + "a Keras model"
+        if callable(stage) and not isinstance(stage, type):
+            expected += ": make a function the `call` of a keras.Model"
+    if not fits:
+        found = repr(stage) if isinstance(stage, str | int | float | None) else f"a {type(stage).__name__}"
+        raise InputError(f"{name} is {found}, expected {expected}")
+    if name == "classifier" or (name == "guide" and isinstance(stage, keras.Layer)):
+        check_model(stage)  # it returns logits

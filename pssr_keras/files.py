@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from .inputs import InputError
+from .precision import building_in
 
 # What numpy raises for an archive that is not there, none, or damaged.
 BAD_ARCHIVE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -60,7 +61,8 @@ def load_model(path):
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path} cannot be read: there is no such file")
     try:
-        return keras.saving.load_model(path, compile=False)
+        with building_in("float32"):  # for what a file leaves open; a layer's own type is in the file
+            return keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds of error for a damaged archive
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(

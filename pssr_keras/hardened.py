@@ -14,6 +14,8 @@ pairing of TRADES (Zhang et al. 2019). Without surgery, remove does nothing. Wit
 would only cost time: they take no part, as in the adversarial training of Madry et al.
 """
 
+import typing
+
 import keras
 import tensorflow as tf
 
@@ -23,17 +25,18 @@ from .attacks.base import cross_entropy
 from .baselines.inner import worst_images
 from .defense import PSSR
 from .inputs import InputError, check_model
+from .training_model import TrainingModel
 
 INNER_LOSSES = ("cross_entropy", "divergence")
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
-class HardenedCAE(keras.Model):
+class HardenedCAE(TrainingModel):
     """The training of E through F(E(remove(x))) under attack; see the head of this module.
 
     Args:
         extrapolator: E, (B, H, W, C) -> (B, H, W, C).
-        classifier: F, (B, H, W, C) -> logits (B, K); it is frozen: its `trainable` becomes False.
+        classifier: F, (B, H, W, C) -> logits (B, K); it is frozen, but its own `trainable` stays as it is.
         eps: the budget of the attack, Linf.
         surgery, guide: see `defense.PSSR`; None leaves pixel surgery out. Its mask is a constant of the loss.
         discriminator: D of equation 8; not needed where lambda_adversarial is 0.
@@ -51,10 +54,19 @@ class HardenedCAE(keras.Model):
         averaging: share of the average that stays at each step; less at first, so that it forgets the start.
 
     `fit` takes batches (x, y, noise): clean images, true labels, and where attacks start, in [-1, 1).
+    `predict` is that of E as it is; see `result`. A validation attacks at the full budget, each image through
+    the surrogate that harms it most.
 
     Raises:
         InputError: for an unknown inner loss or surrogate, or a missing discriminator.
     """
+
+    batch: typing.ClassVar[dict] = {"x": "B H W C", "y": "B", "noise": "B H W C"}
+    trained: typing.ClassVar[dict] = {
+        "extrapolator_optimizer": ("extrapolator",),
+        "discriminator_optimizer": ("discriminator",),
+    }
+    frozen = ("classifier", "guide", "average")
 
     def __init__(
         self,
@@ -89,7 +101,6 @@ class HardenedCAE(keras.Model):
                 f"lambda_adversarial is {lambda_adversarial}, expected 0 without a discriminator"
             )
         check_model(classifier)
-        classifier.trainable = False
         self.extrapolator = extrapolator
         self.classifier = classifier
         self.eps = eps
@@ -119,15 +130,12 @@ class HardenedCAE(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
-    def compile(self, extrapolator_optimizer, discriminator_optimizer=None, **kwargs):
-        """The optimizers are built at once, or a checkpoint would silently lose their state."""
-        # XLA's convolutions are several times slower than oneDNN's on a CPU.
-        super().compile(**{"jit_compile": False, **kwargs})
-        self.extrapolator_optimizer = extrapolator_optimizer
-        extrapolator_optimizer.build(self.extrapolator.trainable_variables)
+    def compile(self, extrapolator_optimizer, discriminator_optimizer=None, **options):
+        """As `keras.Model.compile`, with an optimizer for E, and one for D where it counts."""
+        optimizers = {"extrapolator_optimizer": extrapolator_optimizer}
         if self.lambda_adversarial:
-            self.discriminator_optimizer = discriminator_optimizer
-            discriminator_optimizer.build(self.discriminator.trainable_variables)
+            optimizers["discriminator_optimizer"] = discriminator_optimizer
+        self._compile(optimizers, options)
 
     @property
     def metrics(self):
@@ -151,9 +159,10 @@ class HardenedCAE(keras.Model):
             return tf.constant(1.0)
         return tf.minimum(tf.cast(self.extrapolator_optimizer.iterations, tf.float32) / self.ramp_steps, 1.0)
 
-    def attacked(self, x, y, noise):
+    def attacked(self, x, y, noise, training=True):
         """x': the worst images (B, H, W, C) around x that the attack finds in the pipeline as it is now."""
-        pipeline, ramp = self.pipeline(), tf.cast(self.ramp(), x.dtype)
+        pipeline = self.pipeline()
+        ramp = tf.cast(self.ramp() if training else 1.0, x.dtype)
         if self.inner_loss == "divergence":
             reference = tf.stop_gradient(pipeline(x))
 
@@ -175,77 +184,94 @@ class HardenedCAE(keras.Model):
 
         if len(self.surrogates) == 1:
             return through(self.surrogates[0])
+        if not training:
+            found = tf.stack([through(name) for name in self.surrogates], axis=1)
+            harm = tf.stack([loss(pipeline(x_adv)) for x_adv in tf.unstack(found, axis=1)], axis=1)
+            return tf.gather(found, tf.argmax(harm, axis=1), batch_dims=1)
         turn = tf.cast(self.extrapolator_optimizer.iterations, tf.int32) % len(self.surrogates)
         return tf.switch_case(turn, [lambda name=name: through(name) for name in self.surrogates])
 
-    def train_step(self, data):
-        x, y, noise = data
-        x_adv = self.attacked(x, y, noise)
-        shown = tf.concat([x, x_adv], axis=0) if self.versions == 2 else x_adv
-        x_t = tf.stop_gradient(self.pipeline().remove(shown))
-        clean_x = tf.tile(x, (self.versions, 1, 1, 1))  # what belongs to each of x_t
-        count = tf.shape(x)[0]
-        values = {}
+    def shown(self, x, y, noise, training):
+        """What E sees of a batch, x_t, and the clean images that belong to it: attacked ones, or both."""
+        x_adv = self.attacked(x, y, noise, training)
+        images = tf.concat([x, x_adv], axis=0) if self.versions == 2 else x_adv
+        x_t = tf.stop_gradient(self.pipeline().remove(images))
+        return x_t, tf.tile(x, (self.versions, 1, 1, 1))
 
+    def losses_of(self, x, y, x_t, clean_x, training):
+        """The terms of the loss by their names, with their total; and one restored image of each."""
+        count, found = tf.shape(x)[0], {}
+        # All passes of clean and attacked images are one batch, in which E sees them alike.
+        restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=training)
+        logits = self.classifier(restored, training=False)
+        classes = logits.shape[-1]
+        *clean, attacked = tf.unstack(
+            tf.reshape(logits, (self.passes, self.versions, count, classes)), axis=1
+        )
+        found["attacked"] = self.query_loss(y, attacked)
+        found["pixel"] = losses.pixel_consistency_loss(
+            tf.tile(clean_x, (self.passes, 1, 1, 1)), restored, self.pixel_reduction
+        )
+        total = self.attacked_share * found["attacked"] + self.lambda_pixel * found["pixel"]
+        if clean:
+            found["clean"] = self.query_loss(y, *clean)
+            found["pairing"] = tf.reduce_mean(losses.kl_divergence(*clean, attacked))
+            total += (1 - self.attacked_share) * found["clean"]
+            total += self.trades_weight * found["pairing"]
+        if self.lambda_r_drop:
+            found["r_drop"] = losses.adversarial_r_drop_loss(
+                tf.reshape(logits, (self.passes, self.versions * count, classes)),
+                tf.tile(self.classifier(x, training=False), (self.versions, 1)),
+            )
+            total += self.lambda_r_drop * found["r_drop"]
+        one_restored = restored[: self.versions * count]
+        if self.lambda_adversarial:
+            judged = self.discriminator([x_t, one_restored], training=training)
+            found["adversarial"] = losses.adversarial_loss(judged, self.saturating)
+            total += self.lambda_adversarial * found["adversarial"]
+        right = tf.argmax(attacked[0], axis=-1, output_type=y.dtype) == y
+        found["attacked_accuracy"] = tf.reduce_mean(tf.cast(right, tf.float32))
+        found["total"] = total
+        return found, one_restored
+
+    def train_step(self, data):
+        x, y, noise = self.parts_of(data)
+        x_t, clean_x = self.shown(x, y, noise, training=True)
         with tf.GradientTape() as tape:
-            # All passes of clean and attacked images are one batch, in which E sees them alike.
-            restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=True)
-            logits = self.classifier(restored, training=False)
-            classes = logits.shape[-1]
-            *clean, attacked = tf.unstack(
-                tf.reshape(logits, (self.passes, self.versions, count, classes)), axis=1
-            )
-            values["attacked"] = self.query_loss(y, attacked)
-            values["pixel"] = losses.pixel_consistency_loss(
-                tf.tile(clean_x, (self.passes, 1, 1, 1)), restored, self.pixel_reduction
-            )
-            total = self.attacked_share * values["attacked"] + self.lambda_pixel * values["pixel"]
-            if clean:
-                values["clean"] = self.query_loss(y, *clean)
-                values["pairing"] = tf.reduce_mean(losses.kl_divergence(*clean, attacked))
-                total += (1 - self.attacked_share) * values["clean"]
-                total += self.trades_weight * values["pairing"]
-            if self.lambda_r_drop:
-                values["r_drop"] = losses.adversarial_r_drop_loss(
-                    tf.reshape(logits, (self.passes, self.versions * count, classes)),
-                    tf.tile(self.classifier(x, training=False), (self.versions, 1)),
-                )
-                total += self.lambda_r_drop * values["r_drop"]
-            if self.lambda_adversarial:
-                one_restored = restored[: self.versions * count]
-                judged = self.discriminator([x_t, one_restored], training=True)
-                values["adversarial"] = losses.adversarial_loss(judged, self.saturating)
-                total += self.lambda_adversarial * values["adversarial"]
-            share = losses.share_of_batch(total)
+            found, restored = self.losses_of(x, y, x_t, clean_x, training=True)
+            share = losses.share_of_batch(found["total"])
         weights = self.extrapolator.trainable_variables
         self.extrapolator_optimizer.apply(tape.gradient(share, weights), weights)
-        values["total"] = total
-        right = tf.argmax(attacked[0], axis=-1, output_type=y.dtype) == y
-        values["attacked_accuracy"] = tf.reduce_mean(tf.cast(right, tf.float32))
 
         if self.lambda_adversarial:
-            values["discriminator"] = self.train_discriminator(x_t, clean_x, tf.stop_gradient(one_restored))
+            with tf.GradientTape() as tape:
+                loss = self.discriminator_loss(x_t, clean_x, tf.stop_gradient(restored), True)
+                share = losses.share_of_batch(loss)
+            weights = self.discriminator.trainable_variables
+            self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
+            found["discriminator"] = loss
         if self.average is not None:
             self.update_average()
-        for name, tracker in self.trackers.items():
-            tracker.update_state(values[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        return self.record(found, x)
+
+    def test_step(self, data):
+        x, y, noise = self.parts_of(data)
+        x_t, clean_x = self.shown(x, y, noise, training=False)
+        found, restored = self.losses_of(x, y, x_t, clean_x, training=False)
+        if self.lambda_adversarial:
+            found["discriminator"] = self.discriminator_loss(x_t, clean_x, restored, False)
+        return self.record_validation(found, x)
 
     def query_loss(self, y, logits):
         """Equation 10 of logits (k, B, K) of k passes."""
         return losses.query_loss(tf.tile(y, (self.passes,)), tf.reshape(logits, (-1, logits.shape[-1])))
 
-    def train_discriminator(self, x_t, x, restored):
-        """One step of D, equation 8; returns its loss."""
-        with tf.GradientTape() as tape:
-            loss = losses.discriminator_loss(
-                self.discriminator([x_t, x], training=True),
-                self.discriminator([x_t, restored], training=True),
-            )
-            share = losses.share_of_batch(loss)
-        weights = self.discriminator.trainable_variables
-        self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
-        return loss
+    def discriminator_loss(self, x_t, x, restored, training):
+        """What D minimises, equation 8."""
+        return losses.discriminator_loss(
+            self.discriminator([x_t, x], training=training),
+            self.discriminator([x_t, restored], training=training),
+        )
 
     def update_average(self):
         """average <- m average + (1 - m) E with m = min(averaging, (1 + t) / (10 + t)) at the t-th step.

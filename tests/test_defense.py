@@ -105,11 +105,14 @@ def test_a_guide_makes_the_mask_and_nothing_else(guide, pssr, toy_images):
     np.testing.assert_allclose(alone.remove(x), x_t, atol=1e-6)
 
 
-def test_a_guide_is_frozen_and_an_unknown_one_refused(pssr, toy_network):
-    PSSR(pssr.classifier, pssr.surgery, pssr.extrapolator, toy_network)
-    assert not toy_network.trainable
-    with pytest.raises(InputError, match="guide is 'me', expected None, 'pipeline' or a Keras model"):
-        PSSR(pssr.classifier, pssr.surgery, pssr.extrapolator, "me")
+def test_only_e_is_trainable_and_frozen_stages_stay_their_owners(pssr, toy_network):
+    guided = PSSR(pssr.classifier, pssr.surgery, pssr.extrapolator, toy_network)
+    assert toy_network.trainable
+    assert pssr.classifier.trainable
+    for names in ("trainable_variables", "trainable_weights"):
+        assert list(map(id, getattr(guided, names))) == list(map(id, getattr(pssr.extrapolator, names)))
+    assert len(guided.weights) == len(guided.trainable_weights) + len(guided.non_trainable_weights)
+    assert len(guided.variables) == len(guided.trainable_variables) + len(guided.non_trainable_variables)
 
 
 @pytest.mark.parametrize("guide", [None, "pipeline", "model"])

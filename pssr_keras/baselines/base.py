@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ..inputs import InputError, check_model, parse_fields, plain_fields
 from ..losses import share_of_batch
+from ..training_model import TrainingModel
 
 OBJECTIVES = {}
 
@@ -127,8 +128,10 @@ class Objective:
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
-class RobustTraining(keras.Model):
+class RobustTraining(TrainingModel):
     """The training of a classifier by an objective; `fit` takes batches (x, y, noise).
+
+    A validation attacks at the full budget.
 
     Args:
         classifier: F, images (B, H, W, C) in [0, 1] -> logits (B, K).
@@ -137,6 +140,10 @@ class RobustTraining(keras.Model):
         ramp_steps: the budget grows linearly from 0 over so many steps of training.
         step_size, steps: of the attacks that the objective makes, at the full budget.
     """
+
+    batch: typing.ClassVar[dict] = {"x": "B H W C", "y": "B", "noise": "B H W C"}
+    trained: typing.ClassVar[dict] = {"optimizer": ("classifier",)}
+    frozen = ()
 
     def __init__(self, classifier, objective, eps, ramp_steps=0, step_size=0.0, steps=0, **kwargs):
         super().__init__(**kwargs)
@@ -153,6 +160,10 @@ class RobustTraining(keras.Model):
         self.tracker = keras.metrics.Mean(name="loss")
         self.built = True
 
+    def compile(self, optimizer="rmsprop", **options):
+        """As `keras.Model.compile`, without losses and metrics, which the objective brings."""
+        self._compile({"optimizer": optimizer}, options)
+
     @property
     def metrics(self):
         return [self.tracker]
@@ -160,14 +171,16 @@ class RobustTraining(keras.Model):
     def call(self, x, training=False):
         return self.classifier(x, training=training)
 
-    def inner(self):
+    def inner(self, training=True):
         """The numbers of an attack inside the objective at the present step; see `Objective.loss`."""
+        if not training:
+            return {"eps": self.eps, "step_size": self.step_size, "steps": self.steps}
         done = tf.cast(self.optimizer.iterations, tf.float32) / max(self.ramp_steps, 1)
         ramp = tf.minimum(done, 1.0) if self.ramp_steps else 1.0
         return {"eps": ramp * self.eps, "step_size": ramp * self.step_size, "steps": self.steps}
 
     def train_step(self, data):
-        x, y, noise = data
+        x, y, noise = self.parts_of(data)
         inner = self.inner()
 
         def logits(images, training=True):
@@ -179,8 +192,17 @@ class RobustTraining(keras.Model):
             loss += self.objective.loss_of_weights(weights)
             share = share_of_batch(loss)
         self.optimizer.apply(tape.gradient(share, weights), weights)
-        self.tracker.update_state(loss)
-        return {"loss": self.tracker.result()}
+        return self.record({"loss": loss}, x)
+
+    def test_step(self, data):
+        x, y, noise = self.parts_of(data)
+
+        def logits(images, training=False):
+            return self.classifier(images, training=False)
+
+        loss = tf.reduce_mean(self.objective.loss(logits, x, y, noise, self.inner(training=False)))
+        loss += self.objective.loss_of_weights(self.classifier.trainable_variables)
+        return self.record({"loss": loss}, x)
 
     def get_config(self):
         return {
@@ -192,8 +214,3 @@ class RobustTraining(keras.Model):
             "step_size": self.step_size,
             "steps": self.steps,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        config["classifier"] = keras.saving.deserialize_keras_object(config["classifier"])
-        return cls(**config)

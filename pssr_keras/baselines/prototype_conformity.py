@@ -9,6 +9,7 @@ from .. import channels_last
 from ..attacks.base import cross_entropy, rows
 from ..inputs import InputError
 from ..losses import share_of_batch
+from ..precision import building_in
 from .base import Objective, RobustTraining, register
 from .inner import worst_images
 
@@ -110,8 +111,9 @@ class PrototypeTraining(RobustTraining):
         super().__init__(*arguments, **keywords)
         self.start_steps = start_steps
         found = [self.classifier.get_layer(name).output for name in layers_of(self.classifier)]
-        found = [channels_last.GlobalAveragePooling2D()(f) if len(f.shape) == 4 else f for f in found]
-        self.stages = keras.Model(self.classifier.inputs, [*found, self.classifier.outputs[0]])
+        with building_in("float32"):
+            found = [channels_last.GlobalAveragePooling2D()(f) if len(f.shape) == 4 else f for f in found]
+            self.stages = keras.Model(self.classifier.inputs, [*found, self.classifier.outputs[0]])
         classes = self.classifier.outputs[0].shape[-1]
         shapes = [(classes, features.shape[-1]) for features in found]
 
@@ -137,32 +139,47 @@ class PrototypeTraining(RobustTraining):
         self.attracting_optimizer.build(self.attracting)
         self.repelling_optimizer.build(self.repelling)
 
-    def train_step(self, data):
-        x, y, noise = data
-        if self.objective.attacked:
+    def shown(self, x, y, noise, inner):
+        """The images and labels of a batch, each image also attacked where the objective says so."""
+        if not self.objective.attacked:
+            return x, y
 
-            def logits(images):
-                return self.classifier(images, training=False)
+        def logits(images):
+            return self.classifier(images, training=False)
 
-            x_adv = self.objective.attack(logits, x, y, noise, self.inner())
-            x, y = tf.concat([x, x_adv], axis=0), tf.concat([y, y], axis=0)
+        x_adv = self.objective.attack(logits, x, y, noise, inner)
+        return tf.concat([x, x_adv], axis=0), tf.concat([y, y], axis=0)
+
+    def losses_of(self, x, y, training):
+        """The loss of images, its two terms by their names, and what the centres descend."""
         begun = tf.cast(self.optimizer.iterations >= self.start_steps, tf.float32)
+        *found, outputs = self.stages(x, training=training)
+        near, far = (
+            tf.add_n([part(f, y, c) for f, c in zip(found, centres, strict=True)])
+            for part, centres in ((attraction, self.attracting), (repulsion, self.repelling))
+        )
+        conformity = near - self.objective.weight * far
+        loss = tf.reduce_mean(cross_entropy(y, outputs) + begun * conformity)
+        terms = {"loss": loss, "attraction": tf.reduce_mean(near), "repulsion": tf.reduce_mean(far)}
+        return terms, tf.reduce_mean(conformity)
+
+    def train_step(self, data):
+        x, y, noise = self.parts_of(data)
+        x, y = self.shown(x, y, noise, self.inner())
         weights = self.classifier.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
-            *found, outputs = self.stages(x, training=True)
-            near, far = (
-                tf.add_n([part(f, y, c) for f, c in zip(found, centres, strict=True)])
-                for part, centres in ((attraction, self.attracting), (repulsion, self.repelling))
-            )
-            conformity = near - self.objective.weight * far
-            loss = tf.reduce_mean(cross_entropy(y, outputs) + begun * conformity)
-            share, of_centres = share_of_batch(loss), share_of_batch(tf.reduce_mean(conformity))
+            found, conformity = self.losses_of(x, y, training=True)
+            share, of_centres = share_of_batch(found["loss"]), share_of_batch(conformity)
         self.optimizer.apply(tape.gradient(share, weights), weights)
         self.attracting_optimizer.apply(tape.gradient(of_centres, self.attracting), self.attracting)
         self.repelling_optimizer.apply(tape.gradient(of_centres, self.repelling), self.repelling)
-        for tracker, value in zip(self.trackers.values(), (loss, near, far), strict=True):
-            tracker.update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        return self.record(found, x)
+
+    def test_step(self, data):
+        x, y, noise = self.parts_of(data)
+        x, y = self.shown(x, y, noise, self.inner(training=False))
+        found, _ = self.losses_of(x, y, training=False)
+        return self.record(found, x)
 
     def get_config(self):
         return super().get_config() | {"start_steps": self.start_steps}

@@ -4,9 +4,11 @@ import keras
 from keras import layers
 
 from .. import channels_last
+from ..precision import building_in
 from .layers import convolution, normalisation, normalised_relu, scaled
 
 
+@building_in("float32")
 def densenet121(input_shape=(32, 32, 3), classes=100, width=1.0, statistics=None, stem_strides=1):
     """DenseNet121 in its CIFAR form: a 3x3 stem without max-pooling, dense blocks of 6, 12, 24 and 16.
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from .. import channels_last
+from ..precision import building_in
 from .layers import normalisation, scaled
 
 
@@ -102,6 +103,7 @@ class ConvReLUMaxPool2D(layers.Layer):
         return {**super().get_config(), "filters": self.filters, "padding": self.padding}
 
 
+@building_in("float32")
 def lenet5(input_shape=(28, 28, 1), classes=10, width=1.0, statistics=None):
     """LeNet5 as it is used today: ReLU, max-pooling, a full second convolution, a dense output.
 

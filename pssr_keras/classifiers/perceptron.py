@@ -4,9 +4,11 @@ import keras
 from keras import layers
 
 from .. import channels_last
+from ..precision import building_in
 from .layers import normalisation, scaled
 
 
+@building_in("float32")
 def multilayer_perceptron(input_shape=(28, 28, 1), classes=10, width=1.0, statistics=None):
     """Two dense layers of 512 ReLUs: a substitute that shares no idea with the convolutional classifiers.
 

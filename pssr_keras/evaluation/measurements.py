@@ -20,7 +20,7 @@ from ..attacks.square import Square
 from ..inputs import InputError, check_labels, check_rows, parse_eps, plain
 from . import binarisation
 from .crafting import batches, check_task, correct, craft, logits_of
-from .double_precision import in_float64, slopes
+from .double_precision import slopes
 
 SAME = 1e-4  # of the largest logit: nearer, two answers are the same
 SLOPES = 8  # along which a gradient is compared with differences
@@ -106,13 +106,12 @@ class Measurements:
         maxima of a network are tied, and it has no one slope. The error is that of the slope along random
         signs, a median over several, in units of the gradient's length, which is a slope's usual size.
         """
-        twin = in_float64(self.model)
-        if twin is None:
-            return None
         generator = np.random.default_rng([self.seed, 2])
         x = (self.x + self.eps * (generator.uniform(size=self.x.shape) - self.x)).astype(np.float32)
         directions = np.sign(generator.uniform(-1, 1, (SLOPES, *x.shape)))
-        measured = slopes(twin, x, self.y, directions, WIDTH)
+        measured = slopes(self.model, x, self.y, directions, WIDTH)
+        if measured is None:
+            return None
         gradient = self.gradient_at(x).astype(np.float64)
         expected = np.einsum("nbv,bv->bn", directions.reshape(SLOPES, len(x), -1), gradient)
         length = np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-30)

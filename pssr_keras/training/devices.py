@@ -21,6 +21,7 @@ import keras
 import tensorflow as tf
 
 from ..inputs import InputError
+from ..precision import building_in
 from .device_layers import stand_in
 
 VISIBLE_AFTER = 120  # seconds until a file of the chief must be seen; ours, because NFS may hide one for 60
@@ -76,7 +77,7 @@ class Devices:
 
         state = random.getstate()  # of the seeds that models built after this one will take
         try:
-            with self.strategy.scope():
+            with self.strategy.scope(), building_in("float32"):
                 mirror = keras.models.clone_model(model, clone_function=copy, recursive=True)
         except ValueError as error:
             raise InputError(

@@ -4,6 +4,7 @@ All randomness is drawn from (seed, epoch) or (seed, step), so an interrupted tr
 weights as an uninterrupted one.
 """
 
+import collections
 import csv
 
 import keras
@@ -61,10 +62,21 @@ class SeedEpoch(keras.callbacks.Callback):
         self.seed = seed
 
     def on_epoch_begin(self, epoch, logs=None):
-        layers = [layer for layer in self.model._flatten_layers() if hasattr(layer, "seed_generator")]
-        for number, layer in enumerate(layers):
+        drawing = [layer for layer in layers_within(self.model) if hasattr(layer, "seed_generator")]
+        for number, layer in enumerate(drawing):
             state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(2)
             layer.seed_generator.state.assign(state)
+
+
+def layers_within(model):
+    """The layers of a model and of the models in it, in an order on which published weights depend."""
+    found, waiting = {}, collections.deque(model.layers)
+    while waiting:
+        layer = waiting.popleft()
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            waiting.extendleft(getattr(layer, "layers", ()))
+    return list(found.values())
 
 
 class TimeToGo(keras.callbacks.Callback):
@@ -172,6 +184,7 @@ def learning_rate(peak, steps, warmup_steps):
     return warmup_cosine(peak, steps, min(warmup_steps, steps // 10))
 
 
+@keras.saving.register_keras_serializable("pssr_keras")
 class SGDWithDecayInGradient(keras.optimizers.SGD):
     """SGD whose weight decay is part of the gradient, g + decay w, as Krizhevsky et al. 2012 write it.
 
