@@ -6,9 +6,9 @@ The same command continues a run that was interrupted, and prints the table of o
 """
 
 import argparse
-import pathlib
+import functools
 
-from .. import attacks, command_line, config, data, evaluation, training
+from .. import attacks, command_line, config, data, evaluation, files, training
 from ..training import devices
 
 
@@ -19,6 +19,8 @@ def train(arguments):
     if arguments.eps is not None:
         changes["attack.eps"] = attacks.parse_eps(arguments.eps)
     config.experiment(arguments.dataset, arguments.preset)  # unknown names, before anything is downloaded
+    if arguments.out:
+        chosen.on_chief(functools.partial(training.check_free, arguments.out))
     changes["data.source"] = chosen.chief_first(
         lambda: data.resolve_source(
             arguments.dataset, arguments.source, arguments.data_dir, ("train", "test")
@@ -27,7 +29,7 @@ def train(arguments):
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes)
 
     name = f"{experiment.dataset}-{experiment.preset}-{experiment.data.source}-seed{experiment.seed}"
-    folder = pathlib.Path(arguments.out or f"runs/{name}")
+    folder = files.expanded(arguments.out or f"runs/{name}")
     if chosen.is_chief:
         print(f"run folder: {folder}", flush=True)
         if arguments.devices or chosen.count > 1:
