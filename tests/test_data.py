@@ -15,12 +15,20 @@ import tensorflow_datasets as tfds
 
 from pssr_keras import InputError, data
 
+REACHABLE = data.sources.reachable
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Nobody else writes here but where a test says so."""
     monkeypatch.setattr(data.sources, "WATCHED", 0.1)
     monkeypatch.setattr(data.sources, "QUIET", 1.0)
+
+
+@pytest.fixture(autouse=True)
+def a_server(no_server, monkeypatch):
+    """The question whether a server answers is asked in earnest; each test gives the answer."""
+    monkeypatch.setattr(data.sources, "reachable", REACHABLE)
 
 
 @pytest.fixture
