@@ -1,5 +1,6 @@
-"""The home of the tests, and how they share the cores of a machine: a process for each, and some files whole."""
+"""The home of the tests, and how they share the cores of a machine: a process for each, some files whole."""
 
+import importlib
 import os
 import pathlib
 import shutil
@@ -23,7 +24,10 @@ def own_home():
     browsers = pathlib.Path(os.path.expanduser("~"), cache, "ms-playwright")
     os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(browsers))
     os.environ |= {"HOME": str(home), "USERPROFILE": str(home)}
-    for name, folder in FOLDERS.items():
+    folders = dict(FOLDERS)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        del folders["MPLCONFIGDIR"]  # of the first process: its list of fonts takes seconds to make
+    for name, folder in folders.items():
         (home / folder).mkdir(parents=True, exist_ok=True)
         os.environ[name] = str(home / folder)
     return home
@@ -42,6 +46,13 @@ FOLDERS = {
     "IPYTHONDIR": ".ipython",
 }
 HOME = own_home()
+
+
+def pytest_configure(config):
+    if config.getoption("nbval", False) and "PYTEST_XDIST_WORKER" not in os.environ:
+        importlib.import_module(
+            "matplotlib.font_manager"
+        )  # it would tell the notebooks that it makes its list
 
 
 def pytest_unconfigure():

@@ -68,6 +68,23 @@ def _remove(partial):
         partial.unlink(missing_ok=True)
 
 
+def check_not_input(out, inputs):
+    """Refuse to write to a file that is read.
+
+    Args:
+        out: path of the file that is to be written, or None.
+        inputs: paths of files; None stands for nothing.
+
+    Raises:
+        InputError: if it is one of them.
+    """
+    if out is None or not expanded(out).exists():
+        return
+    for path in (expanded(path) for path in inputs if path is not None):
+        if path.exists() and path.samefile(expanded(out)):
+            raise InputError(f"{out} is an input too, and would be lost: choose another --out")
+
+
 def unwritable(path, error):
     """What an error on writing a file means, and what to do."""
     reason = os.strerror(error.errno) if error.errno else error

@@ -42,6 +42,7 @@ from ..evaluation import cache, checks, shards
 def evaluate(arguments):
     if arguments.out:
         command_line.check_out(arguments.out, arguments.overwrite)
+        files.check_not_input(arguments.out, inputs_of(arguments))
     shard = shards.parse(arguments.shard) if arguments.shard else None
     if shard and not arguments.out:
         raise inputs.InputError("--shard needs --out, a file for scripts/merge.py")
@@ -136,6 +137,16 @@ def evaluate(arguments):
         print(line)
     if arguments.out:
         files.write_json(pathlib.Path(arguments.out), record)
+
+
+def inputs_of(arguments):
+    """The files that an evaluation reads, those of run folders one by one."""
+    named = [arguments.images, arguments.run, arguments.substitute, arguments.before]
+    for path in [*named, *(arguments.transfer_from or ())]:
+        if path is not None and files.expanded(path).is_dir():
+            yield from training.files_of(files.expanded(path), tuple(training.DEFENSES))
+        else:
+            yield path
 
 
 THREAT_MODELS = {
