@@ -55,10 +55,17 @@ def read_record(path):
     return read_json(path) if path and path.is_file() else {}
 
 
+def is_page(path):
+    """Whether this program has written a file: it begins as every page does."""
+    return path.read_text(errors="replace").startswith(table.page({}).splitlines()[0])
+
+
 def execute(arguments):
     missing = [package for package in ("art", "foolbox") if not importlib.util.find_spec(package)]
     if "libraries" in arguments.parts and missing:
         print(f"{' and '.join(missing)} not installed and left out; see the head of benchmarks/run.py")
+    if arguments.page and arguments.page.is_file() and not is_page(arguments.page):
+        raise InputError(f"{arguments.page} is no page of figures: choose another --page")
     record = read_record(arguments.out)
     described, classifier, plain, images = subject(arguments.model, arguments.width)
     for part in arguments.parts:

@@ -3,13 +3,12 @@
 import contextlib
 import errno
 import os
-import pathlib
 import signal
 import sys
 import traceback
 
 from . import streams
-from .files import unwritable
+from .files import expanded, unwritable
 from .inputs import InputError
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}  # the user's to mend
@@ -91,7 +90,7 @@ def check_out(path, overwrite):
     Raises:
         InputError: if it is a folder or cannot be written, or exists and is not to be overwritten.
     """
-    path = pathlib.Path(path)
+    path = expanded(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder, expected a file name for --out")
     if path.exists() and not overwrite:

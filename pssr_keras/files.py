@@ -1,9 +1,11 @@
 """Files that are whole or not there: JSON, Keras models, and the hash of any file."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import secrets
 import zipfile
 import zlib
 
@@ -15,6 +17,20 @@ from .precision import building_in
 
 # What numpy raises for an archive that is not there, none, or damaged.
 BAD_ARCHIVE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def expanded(path):
+    """A path with the home folder in place of ~.
+
+    Raises:
+        InputError: if no home folder is known, as for a user without an entry in the system's list.
+    """
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"the home folder in {path} is not known: name the whole path, or set HOME"
+        ) from error
 
 
 def read_json(path):
@@ -29,20 +45,45 @@ def read_json(path):
 def write_atomically(path, write):
     """Call write(temporary path), then move the result into place: a file is whole or not there.
 
-    The temporary name keeps the suffix, by which Keras and numpy choose a format.
+    The temporary name keeps the suffix, by which Keras and numpy choose a format. It is used once, as other
+    processes may write the same file.
 
     Raises:
         InputError: if it cannot be written, as where a disk is full.
     """
-    path = pathlib.Path(path)
+    path = expanded(path)
     stem, dot, suffix = path.name.partition(".")
-    partial = path.with_name(f"{stem}.partial{dot}{suffix}")
+    partial = path.with_name(f"{stem}.partial-{secrets.token_hex(4)}{dot}{suffix}")
     try:
         write(partial)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(unwritable(path, error)) from error
+    finally:
+        _remove(partial)
+
+
+def _remove(partial):
+    """Delete what is left of a file that was not finished, if that can be done."""
+    with contextlib.suppress(OSError):
+        partial.unlink(missing_ok=True)
+
+
+def check_not_input(out, inputs):
+    """Refuse to write to a file that is read.
+
+    Args:
+        out: path of the file that is to be written, or None.
+        inputs: paths of files; None stands for nothing.
+
+    Raises:
+        InputError: if it is one of them.
+    """
+    if out is None or not expanded(out).exists():
+        return
+    for path in (expanded(path) for path in inputs if path is not None):
+        if path.exists() and path.samefile(expanded(out)):
+            raise InputError(f"{out} is an input too, and would be lost: choose another --out")
 
 
 def unwritable(path, error):
@@ -58,7 +99,8 @@ def write_json(path, content):
 
 def load_model(path):
     """A `.keras` file, or an error that names it."""
-    if not pathlib.Path(path).is_file():
+    path = expanded(path)
+    if not path.is_file():
         raise InputError(f"{path} cannot be read: there is no such file")
     try:
         with building_in("float32"):  # for what a file leaves open; a layer's own type is in the file
@@ -77,7 +119,7 @@ def load_arrays(path, *names):
         InputError: if it cannot be read, is damaged, or lacks one of them.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(expanded(path), allow_pickle=False) as arrays:
             return [arrays[name] for name in names]
     except BAD_ARCHIVE as error:
         wanted = " and ".join(f"`{name}`" for name in names)
@@ -91,6 +133,6 @@ def file_hash(path):
         InputError: if it cannot be read.
     """
     try:
-        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+        return hashlib.sha256(expanded(path).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error

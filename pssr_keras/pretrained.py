@@ -5,9 +5,10 @@ versions, accuracies with intervals, and the SHA-256 of the file.
 """
 
 import pathlib
+import re
 import shutil
 
-from .files import file_hash, load_model, read_json, write_json
+from .files import file_hash, load_model, read_json, write_atomically, write_json
 from .inputs import InputError
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
@@ -49,7 +50,7 @@ def load_pretrained(name):
     return load_model(path)
 
 
-def publish(run_folder, name=None, folder=FOLDER, adaptive=None, note=None):
+def publish(run_folder, name=None, folder=FOLDER, adaptive=None, note=None, overwrite=True):
     """Copy the defense of a finished run to the shipped weights, and write its model card.
 
     Args:
@@ -60,9 +61,11 @@ def publish(run_folder, name=None, folder=FOLDER, adaptive=None, note=None):
         adaptive: the record of scripts/evaluate.py --threat-model adaptive on this run; that of the run
             itself, if it has one, if None.
         note: what the record does not say, a sentence, such as on which machine the weights were trained.
+        overwrite: replace weights of that name.
 
     Raises:
-        InputError: if the run is not finished, or for a record of other weights or another attacker.
+        InputError: for weights that are not to be replaced, or a name that is no file's; if the run is not
+            finished, or for a record of other weights or another attacker.
     """
     run_folder, folder = pathlib.Path(run_folder), pathlib.Path(folder)
     finished = run_folder / "evaluation.json"
@@ -74,8 +77,13 @@ def publish(run_folder, name=None, folder=FOLDER, adaptive=None, note=None):
     name = name or (configuration["dataset"] + ("" if defense == "pssr" else f"-{defense}"))
     if adaptive is not None:
         record["adaptive"] = worst_case_of(read_json(pathlib.Path(adaptive)), record, adaptive)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"the name of the weights is {name!r}, expected letters, digits, dots and dashes")
+    if (folder / f"{name}.keras").exists() and not overwrite:
+        raise InputError(f"weights {name} are shipped already: choose another --name, or --overwrite them")
     folder.mkdir(exist_ok=True)
-    shutil.copyfile(run_folder / f"{defense}.keras", folder / f"{name}.keras")
+    finished = run_folder / f"{defense}.keras"
+    write_atomically(folder / f"{name}.keras", lambda partial: shutil.copyfile(finished, partial))
     for part in (record, record.get("adaptive", {"cells": {}})):
         for cells in part["cells"].values():
             for cell in cells.values():

@@ -3,9 +3,10 @@
 Nothing is computed here that a record does not hold, but means, ranges and McNemar's test of its flags.
 """
 
+import contextlib
 import pathlib
 
-from .files import read_json, write_atomically, write_json
+from .files import expanded, read_json, write_atomically, write_json
 from .inputs import InputError
 from .reproduction import TABLES
 from .reproduction.figure_10b import draw as draw_figure_10b
@@ -16,6 +17,7 @@ __all__ = [
     "report", "row_of", "rows_of", "write",
 ]  # fmt: skip
 
+HEAD = "# The paper's tables"
 FIGURES = {name: table.draw for name, table in TABLES.items() if table.draw is not None}
 
 
@@ -29,7 +31,7 @@ def report(records, paper):
     first = next(iter(records.values()))
     weights = "the shipped weights" if first["shipped"] else "weights trained for it"
     paragraphs = [
-        f"# The paper's tables, {first['dataset']}, preset {first['preset']}",
+        f"{HEAD}, {first['dataset']}, preset {first['preset']}",
         f"Our reimplementation, {weights}, beside the numbers of the paper (*in italics*). Made by "
         "`python scripts/reproduce.py`; what was measured, and what not, is told in "
         "[docs/reproduction.md](../../docs/reproduction.md).",
@@ -56,9 +58,34 @@ def read_records(folder):
     return records
 
 
+def check_earlier(folder, records):
+    """Refuse a folder in which a report would replace what no report of this data set has written.
+
+    Raises:
+        InputError: for such a file.
+    """
+    for name, record in records.items():
+        path, found = folder / f"{name}.json", None
+        if path.is_file():
+            with contextlib.suppress(InputError):
+                found = read_json(path)
+            if not isinstance(found, dict) or found.get("dataset", "mnist") != record["dataset"]:
+                raise InputError(f"{path} is no record of {record['dataset']}: choose another --out")
+        elif (folder / f"{name}.png").is_file() and name in FIGURES:
+            raise InputError(f"{folder / name}.png is no figure of a report: choose another --out")
+    tables = folder / "tables.md"
+    if tables.is_file() and not tables.read_text(errors="replace").startswith(HEAD):
+        raise InputError(f"{tables} is no report: choose another --out")
+
+
 def write(records, folder, paper):
-    """Write records, `tables.md` and figures into a folder; those of an earlier report are replaced."""
-    folder = pathlib.Path(folder)
+    """Write records, `tables.md` and figures into a folder; those of an earlier report are replaced.
+
+    Raises:
+        InputError: if the folder cannot be written, or holds other files under these names.
+    """
+    folder = expanded(folder)
+    check_earlier(folder, records)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, record in records.items():

@@ -50,7 +50,15 @@ def draw(arguments):
             raise inputs.InputError(f"{name} takes images {model.input_shape[1:]}, expected {entry.shape}")
     images = data.load(entry.name, "test", arguments.source, arguments.data_dir)
     images = training.first(images, arguments.n, "test")
-    path = pathlib.Path(arguments.out or RESULTS / entry.name / "budget_curve.json")
+    path = files.expanded(arguments.out or RESULTS / entry.name / "budget_curve.json")
+    if path.suffix == ".png":
+        raise inputs.InputError(
+            f"{path} is to be the record, a JSON file; the figure gets its place beside it"
+        )
+    if arguments.out and path.with_suffix(".png").exists() and not path.exists() and not arguments.overwrite:
+        raise inputs.InputError(
+            f"{path.with_suffix('.png')} exists, of another record: choose another --out, or --overwrite it"
+        )
     record = {
         "dataset": entry.name,
         "data": images.source,
@@ -98,6 +106,8 @@ def begun(path, record, overwrite):
     if overwrite or not path.is_file():
         return {}
     before = files.read_json(path)
+    if not isinstance(before, dict) or not {"lines", "weights"} <= before.keys():
+        raise inputs.InputError(f"{path} is no record of a curve: choose another --out, or --overwrite it")
     differing = [
         key for key in record if key not in ("weights", "versions") and before.get(key) != record[key]
     ]

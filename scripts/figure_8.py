@@ -12,12 +12,14 @@ import sys
 
 import numpy as np
 
-from pssr_keras import attacks, command_line, config, data, plotting, pretrained, training
+from pssr_keras import attacks, command_line, config, data, files, plotting, pretrained, training
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
 
 def draw(arguments):
+    if arguments.out:
+        command_line.check_out(arguments.out, arguments.overwrite)
     pssr = pretrained.load_pretrained(arguments.pretrained)
     settings = config.read(pretrained.model_card(arguments.pretrained)["configuration"])
     entry = data.DATASETS[settings["dataset"]]
@@ -25,7 +27,7 @@ def draw(arguments):
     images = training.first(images, arguments.n, "test")
     x_adv = attacks.PGD(settings["attack.eps"])(pssr.classifier, images.x, images.y)
     rows, texts = stages(pssr, images, x_adv, entry)
-    path = pathlib.Path(arguments.out or RESULTS / entry.name / "figure_8.png")
+    path = files.expanded(arguments.out or RESULTS / entry.name / "figure_8.png")
     path.parent.mkdir(parents=True, exist_ok=True)
     plotting.images(rows, columns=texts).savefig(path, dpi=110)
     print(f"{path}: written, n = {len(images)}, data: {images.source}")
@@ -62,7 +64,8 @@ def main(argv=None):
     add("--n", type=int, default=10, help="the first n images of the test split")
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
-    add("--out", metavar="FILE", help="results/DATASET/figure_8.png by default")
+    add("--out", metavar="FILE", help="results/DATASET/figure_8.png by default, which is replaced")
+    add("--overwrite", action="store_true", help="replace the file of --out")
     return command_line.run(draw, parser.parse_args(argv))
 
 

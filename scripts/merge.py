@@ -17,6 +17,7 @@ from pssr_keras.evaluation import shards
 
 def merge(arguments):
     command_line.check_out(arguments.out, arguments.overwrite)
+    files.check_not_input(arguments.out, arguments.parts)
     record = shards.merge([(path, shards.read(path)) for path in arguments.parts])
     print(evaluation.table(record))
     for line in evaluation.remarks(record):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Make the PSSR of a finished run the shipped weights of its data set, with a model card.
 
-    python scripts/publish_weights.py runs/mnist-cpu-tfds-seed0
+    python scripts/publish_weights.py runs/mnist-cpu-tfds-seed0 --overwrite   # in place of those shipped now
     python scripts/publish_weights.py runs/hardened --adaptive hardened.json
 
 The second one puts the worst case into the card that scripts/evaluate.py --run runs/hardened --threat-model
@@ -24,10 +24,17 @@ def main(argv=None):
     parser.add_argument(
         "--note", help="a sentence for the model card, such as where the weights were trained"
     )
-    arguments = parser.parse_args(argv)
-    folder = pretrained.FOLDER
-    return command_line.run(
-        pretrained.publish, arguments.run, arguments.name, folder, arguments.adaptive, arguments.note
+    parser.add_argument("--overwrite", action="store_true", help="replace weights that are shipped already")
+    return command_line.run(publish, parser.parse_args(argv))
+
+
+def publish(arguments):
+    pretrained.publish(
+        arguments.run,
+        arguments.name,
+        adaptive=arguments.adaptive,
+        note=arguments.note,
+        overwrite=arguments.overwrite,
     )
 
 

@@ -9,7 +9,7 @@ import argparse
 import pathlib
 import sys
 
-from pssr_keras import command_line, config, report, reproduction
+from pssr_keras import InputError, command_line, config, report, reproduction
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
@@ -18,8 +18,11 @@ def publish(arguments):
     reproduction.check_dataset(arguments.dataset)
     folder = pathlib.Path(arguments.out or RESULTS / arguments.dataset)
     source = pathlib.Path(arguments.study) / "records" if arguments.study else folder
-    paper = reproduction.published(arguments.dataset)
-    report.write(report.read_records(source), folder, paper)
+    paper, records = reproduction.published(arguments.dataset), report.read_records(source)
+    for name, record in records.items():
+        if record["dataset"] != arguments.dataset:
+            raise InputError(f"{name} in {source} is about {record['dataset']}, expected {arguments.dataset}")
+    report.write(records, folder, paper)
     print(f"{folder / 'tables.md'}: written; run scripts/update_readme.py for the README")
 
 

@@ -25,8 +25,9 @@ def export(arguments):
     """Numbers, images and perhaps a classifier into one file."""
     from translation import weights
 
-    from pssr_keras import config, data, files, inputs, settings, training
+    from pssr_keras import command_line, config, data, files, inputs, settings, training
 
+    command_line.check_out(arguments.file, overwrite=False)
     changes = settings.parse_changes(arguments.set or ())
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes, seed=arguments.seed)
     if experiment.cae.extrapolator_weights:
@@ -54,6 +55,8 @@ def train(arguments):
     import torch
     from translation import models, training, weights
 
+    if pathlib.Path(arguments.weights).exists():
+        sys.exit(f"error: {arguments.weights} exists: choose another file for the weights")
     content = np.load(arguments.file)
     experiment = json.loads(str(content["numbers"]))
     numbers = flat(experiment)
@@ -95,11 +98,13 @@ def bring(arguments):
     """A run folder with the classifier and the defense of a file of weights."""
     from translation import weights
 
-    from pssr_keras import cae, classifiers, data, defense, files, training
+    from pssr_keras import cae, classifiers, data, defense, files, inputs, training
 
     content = np.load(arguments.weights)
     experiment = json.loads(str(content["numbers"]))
-    folder = pathlib.Path(arguments.out)
+    folder = files.expanded(arguments.out)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise inputs.InputError(f"{folder} is not empty: choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     files.write_json(folder / "config.json", experiment)
     read = training.readable(folder / "config.json")

@@ -14,6 +14,12 @@ from pssr_keras import data
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch):
+    """No test downloads a data set but one that stands a server in for its own."""
+    monkeypatch.setattr(data.sources, "reachable", lambda name: False)
+
+
 @pytest.fixture(scope="session")
 def toy_images():
     """64 images of 8x8 pixels in 3 classes, each class a bright band at its own height, with noise."""

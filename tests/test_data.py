@@ -1,7 +1,11 @@
+import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import os
+import pathlib
 import shutil
+import threading
 import time
 
 import numpy as np
@@ -10,6 +14,21 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pssr_keras import InputError, data
+
+REACHABLE = data.sources.reachable
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Nobody else writes here but where a test says so."""
+    monkeypatch.setattr(data.sources, "WATCHED", 0.1)
+    monkeypatch.setattr(data.sources, "QUIET", 1.0)
+
+
+@pytest.fixture(autouse=True)
+def a_server(no_server, monkeypatch):
+    """The question whether a server answers is asked in earnest; each test gives the answer."""
+    monkeypatch.setattr(data.sources, "reachable", REACHABLE)
 
 
 @pytest.fixture
@@ -206,10 +225,203 @@ def describe_fewer_images(folder):
 )
 def test_a_damaged_data_set_is_an_error_not_less_data(damage, offline, copy):
     damage(copy)
-    with pytest.raises(
-        InputError, match=r"(half-prepared|damaged|expected 30).*delete .*3\.0\.1.*--data-dir"
-    ):
+    expected = r"(half-prepared|damaged|expected 30).*may be in use by another.*rename .*3\.0\.1 .*--data-dir"
+    with pytest.raises(InputError, match=expected) as caught:
         data.load("mnist", "train", data_dir=copy)
+    assert "delete" not in str(caught.value)
+    version(copy).rename(version(copy).with_name("3.0.1.damaged"))  # as the advice says
+    assert data.resolve_source("mnist", "auto", copy) == "bundled"
+
+
+@pytest.fixture(scope="module")
+def in_array_record(prepared, tmp_path_factory):
+    """The same data set in the format ArrayRecord."""
+    folder = tmp_path_factory.mktemp("array_record")
+    builder = tfds.builder_from_directory(str(version(prepared)))
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="mnist",
+        version="3.0.1",
+        features=builder.info.features,
+        split_datasets={split: builder.as_dataset(split=split) for split in ("train", "test")},
+        data_dir=folder,
+        disable_shuffling=True,
+        file_format="array_record",
+    )
+    return folder
+
+
+def test_array_record_is_read_as_the_same_images(offline, copy, in_array_record):
+    for split in ("train", "test"):
+        expected = data.load("mnist", split, data_dir=copy)
+        found = data.load("mnist", split, data_dir=in_array_record)
+        np.testing.assert_array_equal(found.x, expected.x)
+        np.testing.assert_array_equal(found.y, expected.y)
+        assert (found.x.dtype, found.y.dtype, found.source) == (np.float32, np.int32, expected.source)
+
+
+@pytest.mark.parametrize("error", [ImportError("No module named 'array_record'"), NotImplementedError("no")])
+def test_a_format_whose_reader_is_missing_is_not_called_damaged(
+    error, offline, copy, in_array_record, monkeypatch
+):
+    def missing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "as_data_source", missing)
+    with pytest.raises(
+        InputError, match=r"whole, but in the format array_record .*pip install array_rec"
+    ) as caught:
+        data.load("mnist", "test", data_dir=in_array_record)
+    assert not {"damaged", "delete", "rename"} & set(str(caught.value).split())
+
+
+def test_a_damaged_array_record_is_an_error(offline, copy, in_array_record, tmp_path):
+    shutil.copytree(in_array_record, tmp_path / "damaged")
+    path = next(version(tmp_path / "damaged").glob("*train*array_record*"))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match="damaged"):
+        data.load("mnist", "train", data_dir=tmp_path / "damaged")
+
+
+def bring_in_pieces(whole, folder, pieces):
+    """Prepare a data set as tensorflow-datasets does, in a folder beside its own, or copy it file by file."""
+    place = version(folder) if pieces == "copied" else folder / "mnist" / "incomplete.ABCDEF_3.0.1"
+    place.mkdir(parents=True, exist_ok=True)
+    if pieces == "downloaded":
+        (folder / "downloads").mkdir()
+        for size in range(5):
+            (folder / "downloads" / "images.tmp.1").write_bytes(bytes(size))
+            time.sleep(0.1)
+    for path in sorted(version(whole).iterdir(), reverse=True):
+        shutil.copy(path, place)
+        time.sleep(0.1)
+    if place != version(folder):
+        place.rename(version(folder))
+
+
+@pytest.mark.parametrize("pieces", ["prepared", "downloaded", "copied"])
+def test_who_prepares_a_data_set_is_waited_for(pieces, offline, copy, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(data.sources, "WATCHED", 1.0)
+    folder = tmp_path / "shared"
+    other = threading.Thread(target=bring_in_pieces, args=(copy, folder, pieces))
+    (folder / "mnist" / "incomplete.ABCDEF_3.0.1").mkdir(parents=True)
+    if pieces == "copied":
+        (folder / "mnist" / "incomplete.ABCDEF_3.0.1").rmdir()
+        version(folder).mkdir()
+    other.start()
+    images = data.load("mnist", "test", "auto", folder)
+    other.join()
+    assert images.source == "tfds mnist 3.0.1 test"
+    assert "another process is preparing mnist in" in capsys.readouterr().out
+
+
+def test_waiting_has_an_end(offline, copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(data.sources, "changing", lambda *_: True)
+    monkeypatch.setattr(data.sources, "PATIENCE", 0.05)
+    (tmp_path / "busy" / "mnist" / "3.0.1").mkdir(parents=True)
+    with pytest.raises(InputError, match="still being prepared by another process after 0 minutes: wait"):
+        data.load("mnist", "test", "auto", tmp_path / "busy")
+
+
+def test_old_leftovers_are_not_waited_for(offline, tmp_path):
+    (tmp_path / "mnist" / "incomplete.ABC_3.0.1").mkdir(parents=True)
+    for path in (tmp_path / "mnist" / "incomplete.ABC_3.0.1", tmp_path / "mnist"):
+        os.utime(path, (0, 0))
+    start = time.perf_counter()
+    assert not data.sources.changing("mnist", tmp_path, seconds=60)
+    assert time.perf_counter() - start < 5
+
+
+def test_two_that_need_the_same_data_download_them_once(copy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data.sources, "reachable", lambda name: True)
+    monkeypatch.setattr(data.sources.locks, "SECONDS", 0.01)
+    folder, downloads = tmp_path / "shared", []
+
+    class Builder:
+        def download_and_prepare(self):
+            downloads.append(1)
+            time.sleep(0.3)
+            shutil.copytree(copy / "mnist", folder / "mnist")
+
+    monkeypatch.setattr(tfds, "builder", lambda *_, **__: Builder())
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        tasks = [pool.submit(data.resolve_source, "mnist", "tfds", folder) for _ in range(3)]
+        assert [task.result() for task in tasks] == ["tfds"] * 3
+    assert len(downloads) == 1
+    assert capsys.readouterr().out.count("is downloading mnist to") == 2
+
+
+def test_a_download_that_another_program_finished_first_is_taken(copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(data.sources, "reachable", lambda name: True)
+
+    class Builder:
+        def download_and_prepare(self):
+            shutil.copytree(copy / "mnist", tmp_path / "shared" / "mnist")
+            raise OSError("Directory not empty")
+
+    monkeypatch.setattr(tfds, "builder", lambda *_, **__: Builder())
+    assert data.resolve_source("mnist", "tfds", tmp_path / "shared") == "tfds"
+
+
+@pytest.fixture
+def without_home(monkeypatch):
+    """No home folder is known, as in a container whose user has no entry in the list of users."""
+
+    def unknown(path):
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setattr(pathlib.Path, "expanduser", unknown)
+
+
+def test_without_a_home_the_bundled_images_are_taken_with_one_line(without_home, capsys):
+    assert len(data.load("mnist", "test")) == 1_000
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert "no home folder is known: using the 5,000 bundled images" in told
+    with pytest.raises(InputError, match="no home folder is known: name the folder of a prepared copy"):
+        data.load("mnist", "test", "tfds")
+    with pytest.raises(InputError, match="the home folder in ~/data is not known: name the whole path"):
+        data.load("mnist", "test", data_dir="~/data")
+
+
+def test_without_a_home_named_data_are_read(without_home, offline, copy):
+    assert data.load("mnist", "test", data_dir=copy).source == "tfds mnist 3.0.1 test"
+
+
+def forbid(monkeypatch, folder):
+    """As root may read everything, whatever looks into the folder is told that it may not."""
+    listed = pathlib.Path.is_dir
+
+    def is_dir(path):
+        if folder in (path, *path.parents):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(pathlib.Path, "is_dir", is_dir)
+
+
+def test_data_that_may_not_be_read_are_not_called_damaged(offline, copy, monkeypatch, capsys):
+    forbid(monkeypatch, copy)
+    with pytest.raises(InputError, match=r"tfds may not be read by this user: ask its owner"):
+        data.load("mnist", "test", data_dir=copy)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(copy))  # as that of another user may be by default
+    assert data.resolve_source("mnist", "auto") == "bundled"
+    assert "may not be read by this user: using the 5,000 bundled images" in capsys.readouterr().out
+
+
+def test_where_nothing_can_be_written_nothing_is_downloaded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data.sources.os, "access", lambda *_: False)
+    monkeypatch.setattr(data.sources, "reachable", lambda name: pytest.fail("asked the server"))
+    assert data.resolve_source("mnist", "auto", tmp_path / "no" / "folder") == "bundled"
+    assert "that folder cannot be written: using the 5,000 bundled images" in capsys.readouterr().out
+
+
+def test_other_names_beside_a_version_are_no_versions(offline, copy):
+    for name in ("3.0.1.old", "3.0.1 (copy)", "9.9.9_damaged"):
+        (copy / "mnist" / name).mkdir()
+    assert data.load("mnist", "test", data_dir=copy).source == "tfds mnist 3.0.1 test"
 
 
 def test_the_folder_of_another_data_set_is_refused(offline, copy):
@@ -224,8 +436,11 @@ def test_the_folder_of_another_data_set_is_refused(offline, copy):
 
 def test_an_interrupted_download_is_an_error_offline(offline, tmp_path):
     (tmp_path / "mnist" / "incomplete.ABC_3.0.1").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"half-prepared mnist.*delete that folder"):
+    with pytest.raises(
+        InputError, match=r"half-prepared mnist.*in use by another process.*rename it"
+    ) as caught:
         data.resolve_source("mnist", "auto", tmp_path)
+    assert "delete" not in str(caught.value)
 
 
 def test_a_failing_download_is_one_clear_error(monkeypatch, tmp_path):

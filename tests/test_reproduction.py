@@ -1,6 +1,8 @@
 """The study behind the tables: its mistakes, its resumption; published tables follow their records."""
 
+import concurrent.futures
 import dataclasses
+import functools
 import json
 import pathlib
 import signal
@@ -19,6 +21,8 @@ from pssr_keras import (
     config,
     data,
     evaluation,
+    files,
+    locks,
     report,
     reproduction,
     surgery,
@@ -215,6 +219,61 @@ def test_some_rows_alone_beside_another_process(tmp_path, monkeypatch):
     assert made[2:] == ["PSSR, transfer"]
     reproduction.run(*arguments, tables=["table_1"])
     assert made[3:] == ["undefended"]
+
+
+def at_once(*functions):
+    """Call functions in threads of their own, and hand on what they raise."""
+    with concurrent.futures.ThreadPoolExecutor(len(functions)) as pool:
+        for task in [pool.submit(function) for function in functions]:
+            task.result()
+
+
+def test_rows_that_are_finished_at_the_same_moment_are_all_kept_and_none_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "SECONDS", 0.01)
+    names = ["undefended", "TRADES", "PSSR"]
+    rows = {name: functools.partial(lambda name: [part(name, "1100")], name) for name in names}
+    table = reproduction.Table(None, lambda record, paper: [], rows=lambda study: rows)
+    monkeypatch.setitem(reproduction.TABLES, "table_1", table)
+    study = reproduction.open_study("mnist", "smoke", tmp_path / "study", "bundled")
+
+    def slowly(path):
+        content = files.read_json(path)
+        time.sleep(0.05)
+        return content
+
+    monkeypatch.setattr(reproduction.making, "read_json", slowly)
+    asked = [["undefended"], ["TRADES"], ["PSSR"], ["PSSR"]]
+    at_once(*(functools.partial(reproduction.making.finished, study, "table_1", row) for row in asked))
+    record = json.loads((tmp_path / "study" / "records" / "table_1.json").read_text())
+    assert sorted(row for made in record["parts"] for row in made["cells"]) == sorted(names)
+    assert [path.name for path in (tmp_path / "study" / "records").iterdir()] == ["table_1.json"]
+
+
+def test_a_model_that_two_need_is_trained_once_and_waited_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "SECONDS", 0.01)
+    study = study_of("mnist", "smoke", tmp_path)
+    experiment, finished = study.experiment(()), tmp_path / "models" / "pssr-main" / "pssr.keras"
+    trained = []
+
+    def train():
+        trained.append(1)
+        time.sleep(0.2)
+        finished.write_text("weights")
+
+    at_once(*[lambda: study.make_once(experiment, finished, train)] * 3)
+    assert len(trained) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 2
+    assert all("is at work in" in line and line.endswith("pssr-main: waiting for it") for line in told)
+    assert {path.name for path in finished.parent.iterdir()} == {"config.json", "pssr.keras"}
+    with pytest.raises(InputError, match="another configuration"):
+        study.make_once(study.experiment((), seed=5), finished, train)
+
+
+def test_a_study_that_several_begin_at_once_is_one(tmp_path):
+    arguments = ("mnist", "smoke", tmp_path / "study", "bundled")
+    at_once(*[lambda: reproduction.open_study(*arguments)] * 4)
+    assert {path.name for path in (tmp_path / "study").iterdir()} == {"study.json", "records"}
 
 
 @pytest.mark.parametrize(

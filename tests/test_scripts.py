@@ -589,3 +589,85 @@ def test_a_hardened_defense_is_attacked_by_the_field_s_standard_by_default():
     settings = config.flat(config.experiment("mnist", "cpu"))
     assert evaluate.default_attacks(settings, True) == config.ADAPTIVE_ATTACKS
     assert evaluate.default_attacks(settings, False) == ("fgsm", "bim", "mim", "pgd")
+
+
+def test_an_input_is_no_output(refused, tmp_path):
+    """What would be read and then replaced is kept, however it is named."""
+    x, y = good_images()
+    np.savez(tmp_path / "own.npz", images=x, labels=y)
+    (tmp_path / "link.npz").symlink_to(tmp_path / "own.npz")
+    before = (tmp_path / "own.npz").read_bytes()
+    for out in ("own.npz", "link.npz"):
+        arguments = ("--images", tmp_path / "own.npz", "--out", tmp_path / out, "--overwrite")
+        assert f"{out} is an input too, and would be lost" in refused("evaluate", *arguments)
+    assert (tmp_path / "own.npz").read_bytes() == before
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.json", "pssr.keras", "pgd.json"):
+        (run / name).write_text("{}")
+    for name in ("config.json", "pssr.keras"):
+        out = ("--out", run / name, "--overwrite")
+        assert "is an input too" in refused("evaluate", "--run", run, *out)
+        assert "is an input too" in refused("evaluate", "--transfer-from", "mnist", run, *out)
+    # a result that lies in the folder of a run is no part of it
+    assert "input too" not in refused("evaluate", "--run", run, "--out", run / "pgd.json", "--overwrite")
+    merged = (run / "pgd.json", "--out", run / "pgd.json", "--overwrite")
+    assert "is an input too" in refused("merge", *merged)
+    assert {path.read_text() for path in run.iterdir()} == {"{}"}
+
+
+def test_a_report_replaces_reports_only(refused, tmp_path):
+    (tmp_path / "records").mkdir()
+    shutil.copy(SCRIPTS.parent / "results" / "mnist" / "figure_1.json", tmp_path / "records")
+    arguments = ("--dataset", "mnist", "--study", tmp_path, "--out", tmp_path / "out")
+    assert script("report").main(list(map(str, arguments))) == 0
+    assert script("report").main(list(map(str, arguments))) == 0  # in place of the earlier one
+    assert "figure_1 in" in refused("report", "--dataset", "cifar10", *arguments[2:])
+    for name, text in (("tables.md", "# Mine"), ("figure_1.json", "[1]"), ("figure_1.json", "mine")):
+        before = (tmp_path / "out" / name).read_text()
+        (tmp_path / "out" / name).write_text(text)
+        assert f"{name} is no" in refused("report", *arguments)
+        assert (tmp_path / "out" / name).read_text() == text
+        (tmp_path / "out" / name).write_text(before)
+    (tmp_path / "out" / "figure_1.json").unlink()
+    assert "figure_1.png is no figure of a report" in refused("report", *arguments)
+
+
+def test_scripts_ask_before_they_replace_a_file(refused, tmp_path):
+    mine = tmp_path / "mine.png"
+    mine.write_text("mine")
+    assert "exists: choose another --out" in refused("figure_8", "--out", mine)
+    curve = ("budget_curve", "--models", "mnist", "--source", "bundled", "--n", 2, "--out")
+    assert "mine.png exists, of another record" in refused(*curve, tmp_path / "mine.json")
+    assert "is to be the record, a JSON file" in refused(*curve, mine, "--overwrite")
+    (tmp_path / "list.json").write_text("[1, 2]")
+    assert "list.json is no record of a curve" in refused(*curve, tmp_path / "list.json")
+    assert mine.read_text() == "mine"
+
+
+def test_shipped_weights_are_replaced_only_when_asked(refused, tmp_path, monkeypatch):
+    training.write_json(tmp_path / "evaluation.json", {"configuration": {"dataset": "mnist"}, "cells": {}})
+    (tmp_path / "pssr.keras").write_bytes(b"weights")
+    for path in pretrained.FOLDER.glob("mnist.*"):
+        (tmp_path / "weights").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "weights")
+    before = {path: path.read_bytes() for path in (tmp_path / "weights").iterdir()}
+    publish = functools.partial(pretrained.publish, folder=tmp_path / "weights")
+    monkeypatch.setattr(pretrained, "publish", publish)
+    assert "weights mnist are shipped already" in refused("publish_weights", tmp_path)
+    assert "expected letters, digits" in refused("publish_weights", tmp_path, "--name", "../mnist")
+    assert {path: path.read_bytes() for path in (tmp_path / "weights").iterdir()} == before
+    assert script("publish_weights").main([str(tmp_path), "--overwrite"]) == 0
+    assert (tmp_path / "weights" / "mnist.keras").read_bytes() == b"weights"
+
+
+def test_a_tilde_in_an_option_is_the_home_folder(tmp_path, monkeypatch, refused):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--source", "bundled", "--n", "5", "--attacks", "fgsm", "--out", "~/record.json"]
+    assert script("evaluate").main([*arguments, "--cache", "~/cache"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"record.json", "cache"}
+    assert "home folder in ~nobody-there/a.json is not known" in refused(
+        "evaluate", "--out", "~nobody-there/a.json"
+    )

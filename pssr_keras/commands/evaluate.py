@@ -49,6 +49,7 @@ def evaluate(arguments):
         inputs.parse_eps(arguments.eps)
     if arguments.out:
         command_line.check_out(arguments.out, arguments.overwrite)
+        files.check_not_input(arguments.out, inputs_of(arguments))
     shard = shards.parse(arguments.shard) if arguments.shard else None
     if shard and not arguments.out:
         raise inputs.InputError("--shard needs --out, a file for scripts/merge.py")
@@ -140,6 +141,16 @@ def evaluate(arguments):
         print(line)
     if arguments.out:
         files.write_json(pathlib.Path(arguments.out), record)
+
+
+def inputs_of(arguments):
+    """The files that an evaluation reads, those of run folders one by one."""
+    named = [arguments.images, arguments.run, arguments.substitute, arguments.before]
+    for path in [*named, *(arguments.transfer_from or ())]:
+        if path is not None and files.expanded(path).is_dir():
+            yield from training.files_of(files.expanded(path), tuple(training.DEFENSES))
+        else:
+            yield path
 
 
 def default_attacks(settings, is_adaptive):

@@ -8,20 +8,19 @@
     pssr-reproduce --dataset cifar10 --set classifier.width=0.5 --out runs/wider
 
 Everything goes into one folder, and what is finished is read, not repeated: interrupt it when you like, and
-the same command goes on. The tables are in report/tables.md of that folder; scripts/report.py publishes
-them in results/.
+the same command goes on. Several may share the folder, each with its own --tables or --rows. The tables are
+in report/tables.md of that folder; scripts/report.py publishes them in results/.
 """
 
 import argparse
-import pathlib
 import time
 
-from .. import command_line, config, report, reproduction
+from .. import command_line, config, files, report, reproduction
 
 
 def reproduce(arguments):
     name = f"reproduction-{arguments.dataset}-{arguments.preset}{'-shipped' if arguments.shipped else ''}"
-    folder = pathlib.Path(arguments.out or f"runs/{name}")
+    folder = files.expanded(arguments.out or f"runs/{name}")
     start = time.perf_counter()
     print(f"folder of this study: {folder}", flush=True)
     records = reproduction.run(

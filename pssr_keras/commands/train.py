@@ -6,9 +6,9 @@ The same command continues a run that was interrupted, and prints the table of o
 """
 
 import argparse
-import pathlib
+import functools
 
-from .. import attacks, command_line, config, data, evaluation, training
+from .. import attacks, command_line, config, data, evaluation, files, training
 from ..training import devices
 
 
@@ -22,6 +22,8 @@ def train(arguments):
     training.check_names(config.experiment(arguments.dataset, arguments.preset, **changes))
     if arguments.classifier:
         training.classifier_of(arguments.classifier, data.DATASETS[arguments.dataset])
+    if arguments.out:
+        chosen.on_chief(functools.partial(training.check_free, arguments.out))
     changes["data.source"] = chosen.chief_first(
         lambda: data.resolve_source(
             arguments.dataset, arguments.source, arguments.data_dir, ("train", "test")
@@ -30,7 +32,7 @@ def train(arguments):
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes)
 
     name = f"{experiment.dataset}-{experiment.preset}-{experiment.data.source}-seed{experiment.seed}"
-    folder = pathlib.Path(arguments.out or f"runs/{name}")
+    folder = files.expanded(arguments.out or f"runs/{name}")
     if chosen.is_chief:
         print(f"run folder: {folder}", flush=True)
         if arguments.devices or chosen.count > 1:

@@ -94,26 +94,20 @@ def resolve_source(name, source="auto", data_dir=None, splits=("test",)):
                 "use --source tfds"
             )
         return source
-    folder = sources.folder_of(data_dir)
-    if sources.prepared(entry, folder):
+    try:
+        obstacle = sources.obstacle(entry, data_dir)
+    except sources.Unfinished as error:
+        raise InputError(f"{error}{', or use --source bundled' if enough else ''}") from error
+    if obstacle is None:
         return "tfds"
-    if sources.reachable(name):
-        sources.download(name, folder)
-        return "tfds"
-    if leftover := sources.leftovers(name, folder):
-        raise InputError(
-            f"{leftover[0]} is a half-prepared {name}, and its server cannot be reached: delete that "
-            "folder, then run once with a network" + (", or use --source bundled" if enough else "")
-        )
     if not enough or source == "tfds":
         partly = f" ({entry.bundled.words} are not enough here)" if entry.bundled and source == "auto" else ""
         raise InputError(
-            f"{name} is not in {folder}, and its server cannot be reached{partly}: name the folder of a "
-            "prepared copy with --data-dir, or run once with a network"
+            f"{obstacle}{partly}: name the folder of a prepared copy with --data-dir, or run once with a "
+            "network and a folder to write to"
         )
     print(
-        f"{name} is not in {folder} and its server cannot be reached: using {entry.bundled.words} instead of "
-        f"{entry.train + entry.test:,}.",
+        f"{obstacle}: using {entry.bundled.words} instead of {entry.train + entry.test:,}.",
         flush=True,
     )
     return "bundled"

@@ -1,126 +1,144 @@
-"""Images of tensorflow-datasets: whether they are prepared, whole and reachable, and reading them.
+"""Where the images of tensorflow-datasets come from: a folder of prepared ones, another process, a server."""
 
-Nothing here ever returns less data than asked for without saying so.
-"""
-
-import functools
+import contextlib
 import http.client
 import os
-import pathlib
 import threading
+import time
 import urllib.error
 import urllib.request
 
-import numpy as np
-
+from .. import locks
+from ..files import expanded, unwritable
 from ..inputs import InputError
-from .images import from_pixels
+from .stored import Forbidden, Unfinished, first_line, prepared, read
+
+__all__ = [
+    "Forbidden", "Unfinished", "awaited", "download", "folder_of", "leftovers", "obstacle", "prepared",
+    "reachable", "read", "writable",
+]  # fmt: skip
 
 NETWORK_SECONDS = 3.0  # ours, because the decision may take 5 and importing tensorflow-datasets is part of it
 
 
-def folder_of(data_dir):
-    """The folder of tensorflow-datasets, by its own rule."""
-    folder = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(folder).expanduser()
+WATCHED = 1.5  # seconds in which whoever prepares a data set is seen to write something; see `changing`
+QUIET = 30.0  # ours, because a download that was at work may stand still for so long
+PATIENCE = 1_800.0  # seconds that another process is waited for; CIFAR-10 is prepared in a minute or two
+LATELY = 600.0  # seconds; what nobody has written to for so long nobody is watched at
 
 
-def _versions(name, folder):
-    """Folders that hold, or should hold, a prepared version of the data set."""
-    if not (folder / name).is_dir():
-        return []
-    return [path for path in sorted((folder / name).iterdir()) if path.is_dir() and path.name[0].isdigit()]
+def folder_of(data_dir=None):
+    """The folder of tensorflow-datasets, by its own rule; None where it would be in a home that is not known.
+
+    Raises:
+        InputError: for a folder that was named by a home that is not known.
+    """
+    named = data_dir or os.environ.get("TFDS_DATA_DIR")
+    if named:
+        return expanded(named)
+    try:
+        return expanded("~/tensorflow_datasets")
+    except InputError:  # as of a container's user without an entry in the list of users
+        return None
 
 
 def leftovers(name, folder):
-    """What interrupted downloads of a data set left behind."""
+    """What downloads of a data set that were interrupted, or are at work, have begun."""
     return sorted((folder / name).glob("*incomplete*")) if (folder / name).is_dir() else []
 
 
-def check_folder(name, folder):
-    """Refuse a folder that is one data set's own, where the folder of all of them is expected.
+def obstacle(entry, data_dir=None):
+    """Why a data set cannot be had, in words; None if it is prepared, or downloaded now.
 
     Raises:
-        InputError: if it is.
+        InputError: if it is there in part, or otherwise not as it should be, or if its download fails.
     """
-    if (folder / "dataset_info.json").is_file() or any(folder.glob("[0-9]*/dataset_info.json")):
-        raise InputError(
-            f"{folder} is the folder of one data set, expected the one that holds a folder {name}: name it "
-            "with --data-dir"
+    name, folder = entry.name, folder_of(data_dir)
+    if folder is None:
+        return f"{name} has no place, as no home folder is known"
+    try:
+        if awaited(entry, folder):
+            return None
+    except Forbidden as error:
+        if data_dir:
+            raise
+        return str(error).partition(":")[0]  # without the advice
+    if not writable(folder):
+        return f"{name} is not in {folder}, and that folder cannot be written"
+    if reachable(name):
+        download(entry, folder)
+        return None
+    if leftover := leftovers(name, folder):
+        raise Unfinished(
+            f"{leftover[0]} is a half-prepared {name}, and its server cannot be reached: it may be in use by "
+            "another process that prepares it, then wait for that one; else rename it and run once with a "
+            "network"
         )
+    return f"{name} is not in {folder}, and its server cannot be reached"
 
 
-def _repair(version):
-    """What to do about a damaged or half-prepared folder."""
-    return f"delete {version} and run again with a network, or name another folder with --data-dir"
+def awaited(entry, folder):
+    """As `prepared`, after waiting for another process that is preparing or copying the data set there."""
+    begun, told = time.monotonic(), False
+    while True:
+        try:
+            found, unfinished = prepared(entry, folder), None
+        except Unfinished as error:
+            found, unfinished = False, error
+        at_work = unfinished is not None or (not found and leftovers(entry.name, folder))
+        if found or not at_work or not changing(entry.name, folder, QUIET if told else WATCHED):
+            break
+        if time.monotonic() - begun > PATIENCE:
+            raise InputError(
+                f"{folder / entry.name} is still being prepared by another process after "
+                f"{PATIENCE / 60:.0f} minutes: wait for that one, or name another folder with --data-dir"
+            )
+        if not told:
+            print(
+                f"another process is preparing {entry.name} in {folder}: waiting for it, at most "
+                f"{PATIENCE / 60:.0f} minutes",
+                flush=True,
+            )
+            told = True
+    if unfinished is not None:
+        raise unfinished
+    return found
 
 
-def prepared(entry, folder):
-    """Whether the data set is there in full, as far as its own description tells.
+def changing(name, folder, seconds):
+    """Whether somebody writes to a data set within so many seconds.
 
-    Raises:
-        InputError: if it is there in part, or if another one is there, or if the folder is that of one.
+    While it is downloaded its own folder is empty and the folder of downloads grows.
     """
-    name = entry.name
-    check_folder(name, folder)
-    versions = [path for path in _versions(name, folder) if "incomplete" not in path.name]
-    if not versions:
+    before = written(name, folder)
+    lately = time.time() - LATELY
+    if not any(changed / 1e9 > lately for _, changed in before.values()):
         return False
-    version = versions[-1]
-    advice = _repair(version)
-    if not (version / "dataset_info.json").is_file():
-        raise InputError(f"{version} is a half-prepared {name}: {advice}")
-    builder = _builder(version)
-    if builder.info.name != name:
-        raise InputError(
-            f"{version} holds {builder.info.name}, expected {name}: move it to where it belongs, or name "
-            "another folder with --data-dir"
-        )
-    for split in ("train", "test"):
-        expected = entry.count(split)
-        found = builder.info.splits[split].num_examples if split in builder.info.splits else 0
-        if found != expected:
-            raise InputError(f"{version} describes {found:,} {split} images, expected {expected:,}: {advice}")
-        for path in builder.info.splits[split].filepaths:
-            if not pathlib.Path(path).is_file():
-                raise InputError(f"{path} is missing, so {name} is half-prepared: {advice}")
-    return True
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(min(0.1, seconds))
+        if written(name, folder) != before:
+            return True
+    return False
 
 
-@functools.cache
-def _builder(version):
-    import tensorflow_datasets as tfds
+def written(name, folder):
+    """{path: (size, time of the last change)} of what is there of a data set and of downloads."""
+    places = [folder / name, *(folder / name).rglob("*"), *(folder / "downloads").glob("*.tmp*")]
+    places += (folder / "downloads").glob("*.tmp*/*")
+    found = {}
+    for path in places:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            status = path.stat()
+            found[path] = status.st_size, status.st_mtime_ns
+    return found
 
-    try:
-        return tfds.builder_from_directory(str(version))
-    except Exception as error:  # whatever a damaged description makes the reader raise
-        raise InputError(
-            f"the description of the data set in {version} is damaged ({error}): {_repair(version)}"
-        ) from error
 
-
-def read(entry, split, folder):
-    """One split of a prepared data set, in the order in which it is stored.
-
-    Raises:
-        InputError: if it is damaged, or holds other images than the data set.
-    """
-    version = _versions(entry.name, folder)[-1]
-    expected = entry.count(split)
-    advice = _repair(version)
-    builder = _builder(version)
-    try:
-        arrays = builder.as_dataset(split=split, batch_size=-1)
-        x, y = arrays["image"].numpy(), arrays["label"].numpy()
-    except Exception as error:  # damaged records surface as many kinds of error
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(f"the {split} images in {version} are damaged ({reason}): {advice}") from error
-    if x.shape != (expected, *entry.shape):
-        raise InputError(
-            f"{version} holds {split} images of shape {x.shape}, expected {expected:,}: {advice}"
-        )
-    source = f"tfds {entry.name} {builder.version} {split}"
-    return from_pixels(x, y, entry.classes, source, np.arange(expected))
+def writable(folder):
+    """Whether a data set can be put into a folder, which need not be there yet."""
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def reachable(name):
@@ -150,20 +168,29 @@ def reachable(name):
     return answered.is_set()
 
 
-def download(name, folder):
-    """Download and prepare a data set.
+def download(entry, folder):
+    """Download and prepare a data set, unless another process does so meanwhile.
 
     Raises:
         InputError: if that fails.
     """
     import tensorflow_datasets as tfds
 
-    print(f"downloading {name} to {folder}", flush=True)
+    name = entry.name
     try:
-        tfds.builder(name, data_dir=str(folder)).download_and_prepare()
-    except Exception as error:  # network, disk and archive errors alike
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(
-            f"downloading {name} to {folder} failed ({reason}): run again, or name the folder of a "
-            "prepared copy with --data-dir"
-        ) from error
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(unwritable(folder, error)) from error
+    with locks.in_turn(folder / f"{name}.lock", f"is downloading {name} to {folder}"):
+        if prepared(entry, folder):
+            return
+        print(f"downloading {name} to {folder}", flush=True)
+        try:
+            tfds.builder(name, data_dir=str(folder)).download_and_prepare()
+        except Exception as error:  # network, disk and archive errors alike
+            if prepared(entry, folder):  # by a process that knows nothing of our lock
+                return
+            raise InputError(
+                f"downloading {name} to {folder} failed ({first_line(error)}): run again, or name the folder "
+                "of a prepared copy with --data-dir"
+            ) from error

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from ..files import BAD_ARCHIVE, unwritable
+from ..files import BAD_ARCHIVE, expanded, unwritable
 from ..inputs import InputError
 
 
@@ -36,7 +36,7 @@ def check_folder(folder):
     Raises:
         InputError: if it is a file or cannot be written.
     """
-    folder = pathlib.Path(folder)
+    folder = expanded(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

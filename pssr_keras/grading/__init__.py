@@ -45,6 +45,8 @@ def grade_folder(
         if not value > 0:
             raise InputError(f"the {name} is {value}, expected more than 0")
     check_out(out, overwrite)
+    if pathlib.Path(out).suffix == ".ipynb":
+        raise InputError(f"{out} is a notebook, perhaps of a student: name a table, a .csv file")
     folder, journal = pathlib.Path(folder), table.Journal(out)
     own = {os.path.realpath(out), os.path.realpath(journal.path)}
     paths = [path for path in submissions.find(folder) if os.path.realpath(path) not in own]

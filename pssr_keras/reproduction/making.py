@@ -2,6 +2,7 @@
 
 import time
 
+from .. import locks
 from ..files import read_json, write_json
 from ..inputs import InputError
 from .study import open_study
@@ -41,7 +42,7 @@ def run(
 ):
     """Make the records of all tables, or read those that are finished.
 
-    Two processes may make different rows in one folder, where nothing that both need is still to be trained.
+    Several processes may make different rows in one folder; what one of them trains, the others wait for.
 
     Args:
         dataset, preset: see `config.reproductions`.
@@ -119,11 +120,15 @@ def finished(study, name, rows=None):
         print(f"{name.replace('_', ' ')}: {row}", flush=True)
         start = time.perf_counter()
         parts = make()
-        # Read only now, for the same reason.
-        record = read_json(path) if path.is_file() else head | {"parts": [], "seconds": 0}
-        record["parts"] += parts
-        for key, told in table.make(study).items() if table.make else ():
-            record[key] = record.get(key, {}) | told  # models of former rows may be gone by now
-        record["seconds"] += round(time.perf_counter() - start)
-        write_json(path, record)
+        told = table.make(study) if table.make else {}
+        # Read only now, for the same reason, and by one process at a time, as each writes back what it read.
+        with locks.in_turn(path.with_name(f"{name}.lock")):
+            if row not in missing_rows(study, name):
+                continue
+            record = read_json(path) if path.is_file() else head | {"parts": [], "seconds": 0}
+            record["parts"] += parts
+            for key, words in told.items():
+                record[key] = record.get(key, {}) | words  # models of former rows may be gone by now
+            record["seconds"] += round(time.perf_counter() - start)
+            write_json(path, record)
     return read_json(path)

@@ -11,8 +11,8 @@ import json
 import pathlib
 import re
 
-from .. import attacks, baselines, config, data, evaluation, pretrained, training
-from ..files import load_model, read_json, write_json
+from .. import attacks, baselines, config, data, evaluation, locks, pretrained, training
+from ..files import expanded, load_model, read_json, write_json
 from ..inputs import InputError
 
 WEAK = ("fgsm", "bim", "mim", "pgd")
@@ -121,14 +121,28 @@ class Study:
         if self.shipped and row == "undefended" and seed == 0 and architecture is None:
             return self.pssr().classifier
         experiment, folder = self.training_of(row, seed, architecture)
-        folder = training.prepare_folder(folder, experiment)
-        if not (folder / "classifier.keras").is_file():
-            train, validation, _ = self.splits(experiment)
+
+        def train():
+            images, validation, _ = self.splits(experiment)
             training.train_classifier(
-                experiment, folder, train, validation, start=self.start_of(row, seed, architecture)
+                experiment, folder, images, validation, start=self.start_of(row, seed, architecture)
             )
-            training.remove_intermediate(folder)
+
+        self.make_once(experiment, folder / "classifier.keras", train)
         return self.load(folder / ("classifier_last.keras" if last else "classifier.keras"))
+
+    def make_once(self, experiment, finished, train):
+        """Call train(), which ends with the file `finished` of its run folder, unless that is there.
+
+        Another process that trains it is waited for: then it is there.
+        """
+        if not finished.is_file():
+            with training.working_in(finished.parent, wait=True):
+                training.prepare_folder(finished.parent, experiment)
+                if not finished.is_file():
+                    train()
+                    training.remove_intermediate(finished.parent)
+        training.prepare_folder(finished.parent, experiment)  # whether it is the one that was asked for
 
     def start_of(self, row, seed, architecture):
         """`start` of `training.train_classifier`: the undefended classifier of the same seed.
@@ -182,14 +196,15 @@ class Study:
             defense=kind,
             **changes,
         )
-        folder = training.prepare_folder(self.folder / "models" / f"{kind}-{name}", experiment)
-        finished = folder / f"{kind}.keras"
-        if not finished.is_file():
+        finished = self.folder / "models" / f"{kind}-{name}" / f"{kind}.keras"
+
+        def train():
             classifier = self.classifier()
-            train, validation, _ = self.splits(experiment)
+            images, validation, _ = self.splits(experiment)
             cache = self.cache if name != "main" else None
-            training.train_defense(experiment, folder, classifier, train, validation, cache)
-            training.remove_intermediate(folder)
+            training.train_defense(experiment, finished.parent, classifier, images, validation, cache)
+
+        self.make_once(experiment, finished, train)
         return self.load(finished)
 
     def splits(self, experiment):
@@ -276,6 +291,7 @@ def check_dataset(name):
 
 # Estimates: they change no result, so a study outlives their change.
 TOLD_ONLY = {"minutes", "main_minutes", "measured_on"}
+LOCK = "study.lock"
 
 
 def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=False, changes=()):
@@ -291,27 +307,29 @@ def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=Fa
     settings = dataclasses.replace(settings, **lists)
     source = data.resolve_source(dataset, source, data_dir, ("train", "test"))
     test = data.load(dataset, "test", source, data_dir)
-    folder = pathlib.Path(folder)
+    folder = expanded(folder)
     wanted = {"dataset": dataset, "preset": preset, "source": source, "shipped": shipped}
     wanted = json.loads(json.dumps(wanted | dataclasses.asdict(settings)))
     described = folder / "study.json"
     if folder.is_file():
         raise InputError(f"{folder} is a file, expected a folder: choose another --out")
-    if described.is_file():
-        unset = config.Reproduction(n=0, n_strong=0)  # what a study lacks is younger than it is
-        found = json.loads(json.dumps(dataclasses.asdict(unset))) | read_json(described)
-        names = (wanted | found).keys() - TOLD_ONLY
-        changed = sorted(name for name in names if found.get(name) != wanted.get(name))
-        if changed:
-            raise InputError(
-                f"{folder} holds another study ({', '.join(changed)} differ): choose another --out"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty and holds no study: choose another --out")
     try:
-        (folder / "records").mkdir(parents=True, exist_ok=True)
         if not described.is_file():
-            write_json(described, wanted)
+            names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+            others = {name for name in names if name != LOCK and not name.startswith("study.partial-")}
+            if others and not described.is_file():
+                raise InputError(f"{folder} is not empty and holds no study: choose another --out")
+            folder.mkdir(parents=True, exist_ok=True)
+            with locks.in_turn(folder / LOCK):  # another process may begin the same study
+                if not described.is_file():
+                    write_json(described, wanted)
+        (folder / "records").mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
+    unset = config.Reproduction(n=0, n_strong=0)  # what a study lacks is younger than it is
+    found = json.loads(json.dumps(dataclasses.asdict(unset))) | read_json(described)
+    names = (wanted | found).keys() - TOLD_ONLY
+    changed = sorted(name for name in names if found.get(name) != wanted.get(name))
+    if changed:
+        raise InputError(f"{folder} holds another study ({', '.join(changed)} differ): choose another --out")
     return Study(dataset, preset, settings, folder, source, data_dir, shipped, test)

@@ -31,7 +31,7 @@ from .fitting import (
     step_decay,
     warmup_cosine,
 )
-from .folder import prepare_folder, readable, remove_intermediate
+from .folder import check_free, files_of, prepare_folder, readable, remove_intermediate, working_in
 from .hardened import make_hardened, train_hardened
 from .pairs import augment, make_attacks, pairs_dataset
 from .pssr import make_cae, surgery_of, train_pssr, unfitted_surgery
@@ -40,10 +40,11 @@ from .selection import HeldOut, best_of, held_out_attack
 
 __all__ = [
     "DEFENSES", "ONE_DEVICE", "Checkpoint", "Defense", "Devices", "HeldOut", "SGDWithDecayInGradient",
-    "TimeToGo", "augment", "best_of", "check_names", "check_pixels", "classifier_of", "classifier_optimizer",
-    "epochs_of_batches", "evaluate_run", "first", "fit", "held_out_attack", "keep_epochs", "learning_rate",
-    "load_model", "load_splits", "make_arn", "make_attacks", "make_cae", "make_hardened", "pairs_dataset",
-    "prepare_folder", "read_json", "readable", "remove_intermediate", "row_of", "run", "stages", "step_decay",
-    "surgery_of", "train_arn", "train_classifier", "train_defense", "train_hardened", "train_pssr",
-    "unfitted_surgery", "versions_dataset", "warmup_cosine", "write_atomically", "write_json",
+    "TimeToGo", "augment", "best_of", "check_free", "check_names", "check_pixels", "classifier_of",
+    "classifier_optimizer", "epochs_of_batches", "evaluate_run", "files_of", "first", "fit",
+    "held_out_attack", "keep_epochs", "learning_rate", "load_model", "load_splits", "make_arn",
+    "make_attacks", "make_cae", "make_hardened", "pairs_dataset", "prepare_folder", "read_json", "readable",
+    "remove_intermediate", "row_of", "run", "stages", "step_decay", "surgery_of", "train_arn",
+    "train_classifier", "train_defense", "train_hardened", "train_pssr", "unfitted_surgery",
+    "versions_dataset", "warmup_cosine", "working_in", "write_atomically", "write_json",
 ]  # fmt: skip

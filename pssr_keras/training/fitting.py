@@ -175,8 +175,12 @@ def keep_epochs(log, epochs):
         with log.open(newline="") as file:
             rows = list(csv.reader(file))
         kept = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < epochs]
-        with log.open("w", newline="") as file:
-            csv.writer(file).writerows(kept)
+
+        def write(partial):
+            with partial.open("w", newline="") as file:
+                csv.writer(file).writerows(kept)
+
+        write_atomically(log, write)
 
 
 def learning_rate(peak, steps, warmup_steps):

@@ -11,22 +11,24 @@ repeated; a stage that was interrupted goes on from its last epoch. All randomne
     evaluation.json            stage 4
     *_log.csv, tensorboard/    losses and accuracies of each epoch
     checkpoint-*.weights.h5    the state of a stage, deleted at the end
+    run.lock                   while a process is at work there
 """
 
+import contextlib
 import dataclasses
-import pathlib
+import os
 import time
 
 from .. import data, evaluation
 from ..attacks import adaptive
 from ..defense import PSSR
-from ..files import read_json, write_json
+from ..files import expanded, read_json, write_json
 from . import classifier as classifier_stage
 from .brought_along import classifier_of
 from .classifier import train_classifier
 from .defenses import DEFENSES, check_defense, train_defense
 from .devices import ONE_DEVICE
-from .folder import prepare_folder, remove_intermediate
+from .folder import check_inputs, prepare_folder, remove_intermediate, working_in
 from .pairs import make_attacks
 
 
@@ -46,23 +48,34 @@ def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False
 
     Raises:
         InputError: if the folder is a file, is not writable, or holds another configuration or a damaged
-            file; if the classifier does not fit; if there are fewer images than asked for.
+            file; if another process is at work in it; if it is to be overwritten and the classifier or the
+            data lie in it; if the classifier does not fit; if there are fewer images than asked for.
     """
     check_names(experiment)
     if classifier_file is not None:
         classifier_of(classifier_file, data.DATASETS[experiment.dataset])  # before anything is made
-    folder = pathlib.Path(folder)
-
-    def prepare():
-        if not devices.is_chief:
-            devices.wait_for(folder / "config.json")
-        prepare_folder(folder, experiment, classifier_file, overwrite and devices.is_chief)
-
-    devices.chief_first(prepare)
+    folder = expanded(folder)
     finished = folder / "evaluation.json"
-    if devices.of_chief(finished.is_file()):
-        return read_json(finished)
+    if overwrite:
+        data_dir_found = data_dir or os.environ.get("TFDS_DATA_DIR")
+        check_inputs(folder, {"--classifier": classifier_file, "--data-dir": data_dir_found})
+    with contextlib.ExitStack() as until_the_end:
 
+        def prepare():
+            if not devices.is_chief:
+                devices.wait_for(folder / "config.json")
+            elif overwrite or not finished.is_file():
+                until_the_end.enter_context(working_in(folder))
+            prepare_folder(folder, experiment, classifier_file, overwrite and devices.is_chief)
+
+        devices.chief_first(prepare)
+        if not devices.of_chief(finished.is_file()):
+            make(experiment, folder, finished, data_dir, classifier_file, devices)
+    return read_json(finished)
+
+
+def make(experiment, folder, finished, data_dir, classifier_file, devices):
+    """All stages of a run; see `run`."""
     train, validation, test = devices.chief_first(lambda: load_splits(experiment, data_dir))
     classifier = train_classifier(experiment, folder, train, validation, classifier_file, devices)
     defended = train_defense(experiment, folder, classifier, train, validation, devices=devices)
@@ -73,7 +86,6 @@ def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False
         write_json(finished, record)
 
     devices.write(finished, evaluate)
-    return read_json(finished)
 
 
 def check_names(experiment):
