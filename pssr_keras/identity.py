@@ -37,7 +37,14 @@ LIBRARIES = {
     "tensorflow",
 }
 PLAIN = (bool, int, float, complex, str, bytes, range, np.generic, np.dtype, tf.DType, tf.TensorShape)
-OF_FITTING = {"supports_jit", "history", "stop_training", "_eval_epoch_iterator"}
+OF_FITTING = {
+    "supports_jit",
+    "history",
+    "stop_training",
+    "stop_predicting",
+    "stop_evaluating",
+    "_eval_epoch_iterator",
+}
 OF_CLASSES = (types.FunctionType, property, classmethod, staticmethod, *PLAIN)
 OF_ANY_CLASS = {"__module__", "__doc__", "__firstlineno__", "__static_attributes__"}
 # What a trained model no longer depends on.

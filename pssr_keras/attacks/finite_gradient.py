@@ -84,7 +84,7 @@ def first_bad_operation(model, x, y):
             if outputs and inputs:
                 above = [known[tensor.ref()] for tensor in outputs]
                 # Its own share of the gradient of its inputs, which others may have a part in.
-                own = tf.gradients(outputs, inputs, above)
+                own = tf.gradients(outputs, inputs, above, stop_gradients=inputs)
                 found.append((op.type, op.name))
                 flags.append(finite(above) & ~finite(own))
         return tf.stack(flags)
