@@ -45,6 +45,15 @@ def test_a_saturated_model_fails(toy_classifier, toy_images):
     assert "loss rises" in failures(found)
 
 
+def test_a_gradient_that_is_nan_ends_the_checks(toy_classifier, toy_images):
+    def hidden(x):  # a logarithm that tf.where hides: forward nothing, backward 0 times infinity
+        return toy_classifier(tf.where(x > 2, tf.math.log(0 * x), x))
+
+    found = checks.run(hidden, toy_images, 0.2, **FAST)
+    assert failures(found) == {"gradient is finite"}
+    assert "NaN or infinite for 64 images, first in Log" in checks.text(found)
+
+
 def test_a_model_that_returns_probabilities_fails(toy_classifier, toy_images):
     found = checks.run(lambda x: tf.nn.softmax(toy_classifier(x)), toy_images, 0.2, **FAST)
     assert failures(found) == {"logits"}

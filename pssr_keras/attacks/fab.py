@@ -13,6 +13,7 @@ import tensorflow as tf
 from ..inputs import InputError, check_attacked
 from .apgd import check_target_classes, logit_of
 from .base import compiled_logits, gradient_in_loop, is_fooled, register, rows
+from .finite_gradient import refuse_bad_gradients
 from .survivors import SurvivorAttack, classes_by_rank
 
 NOT_FOUND = 1e10
@@ -154,8 +155,9 @@ class FABT(SurvivorAttack):
         targets = self.targets(logits)
         norms = np.full(targets.shape, np.nan, np.float32)
         standing = logits.argmax(axis=-1) == y
-        for run in range(targets.shape[1]):
-            task = {"x": x[standing], "y": y[standing], "target": targets[standing, run]}
-            nearest = self.run(model, task)["nearest"].numpy()
-            norms[standing, run] = np.where(nearest < NOT_FOUND, nearest, np.nan)
+        with refuse_bad_gradients(self, model, x, y):
+            for run in range(targets.shape[1]):
+                task = {"x": x[standing], "y": y[standing], "target": targets[standing, run]}
+                nearest = self.run(model, task)["nearest"].numpy()
+                norms[standing, run] = np.where(nearest < NOT_FOUND, nearest, np.nan)
         return norms, targets

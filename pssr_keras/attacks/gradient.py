@@ -28,6 +28,7 @@ from .base import (
     rows,
     uniform_noise,
 )
+from .finite_gradient import refuse_bad_gradients, with_finite_gradient
 
 REACH = 2.5  # of few steps together, in units of eps: across the ball, which takes 2, and a little back
 
@@ -229,8 +230,8 @@ def trajectory(attack, model, x, y, seed=0, indices=None):
     Raises:
         InputError: see `Attack`.
     """
-    logits = compiled_logits(model)
-    x, y, _, seed, indices = check_attacked(model, logits, x, y, seed, indices)
+    x, y, _, seed, indices = check_attacked(model, compiled_logits(model), x, y, seed, indices)
+    logits = with_finite_gradient(compiled_logits(model))
     x, y = tf.constant(x), tf.constant(y)
     bounds = ball(x, attack.eps)
     start = x + attack.eps * uniform_noise(seed, indices, x.shape[1:]) if attack.draws else x
@@ -245,10 +246,11 @@ def trajectory(attack, model, x, y, seed=0, indices=None):
         )
 
     x_adv, losses, successes = project(start, bounds), [], []
-    for _ in range(attack.steps + 1):
-        x_adv, loss, fooled = step(x_adv)
-        losses.append(loss.numpy())
-        successes.append(fooled.numpy())
+    with refuse_bad_gradients(attack, model, x, y):
+        for _ in range(attack.steps + 1):
+            x_adv, loss, fooled = step(x_adv)
+            losses.append(loss.numpy())
+            successes.append(fooled.numpy())
     return np.stack(losses), np.stack(successes)
 
 

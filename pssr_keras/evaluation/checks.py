@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 
 from ..attacks.base import compiled_logits, distances
+from ..attacks.finite_gradient import place_of
 from ..inputs import InputError, check_logits
 from ..progress import Progress
 from .crafting import batches, pad
@@ -159,6 +160,16 @@ def logits_of_surrogate(measured):
         return None
     found = finite_logits(compiled_logits(measured.surrogate)(measured.x).numpy())
     return found if found.verdict == FAIL else None
+
+
+@check("gradient is finite", decisive=True)
+def gradient_is_finite(measured):
+    """Said only where it is not: no attack could follow it."""
+    bad = ~np.isfinite(measured.gradient).all(axis=1)
+    if not bad.any():
+        return None
+    place = place_of(measured.surrogate, measured.x[bad], measured.y[bad], measured.eps)
+    return fact(False, f"NaN or infinite for {bad.sum()} images{place}", "finite")
 
 
 @check("same forward pass")
