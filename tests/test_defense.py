@@ -115,6 +115,77 @@ def test_only_e_is_trainable_and_frozen_stages_stay_their_owners(pssr, toy_netwo
     assert len(guided.variables) == len(guided.trainable_variables) + len(guided.non_trainable_variables)
 
 
+@pytest.mark.parametrize(
+    ("stage", "value", "message"),
+    [
+        ("guide", "me", "guide is 'me', expected None, 'pipeline' or a Keras model"),
+        ("guide", 3, "guide is 3, expected None, 'pipeline' or a Keras model"),
+        ("classifier", "mnist.keras", "classifier is 'mnist.keras', expected a Keras model"),
+        ("classifier", None, "classifier is None, expected a Keras model"),
+        ("classifier", abs, "classifier is a builtin_function_or_method, .* make a function the `call`"),
+        ("extrapolator", "unet", "extrapolator is 'unet', expected None or a Keras model"),
+        ("surgery", 1.5, "surgery is 1.5, expected a PixelSurgery or None"),
+        ("surgery", PixelSurgery, "surgery is a type, expected a PixelSurgery or None"),
+        ("surgery", True, "surgery is True, expected a PixelSurgery or None"),
+    ],
+)
+def test_what_is_no_stage_is_refused(stage, value, message, pssr):
+    stages = {name: getattr(pssr, name) for name in ("classifier", "surgery", "extrapolator", "guide")}
+    with pytest.raises(InputError, match=message):
+        PSSR(**stages | {stage: value})
+    with pytest.raises(InputError, match=message):
+        setattr(pssr, stage, value)
+    assert getattr(pssr, stage) is stages[stage]
+
+
+@pytest.mark.parametrize("stage", ["classifier", "surgery", "extrapolator", "guide"])
+def test_a_stage_that_is_set_answers_from_then_on(stage, toy_classifier, toy_extrapolator, toy_images):
+    keras.utils.set_random_seed(5)
+    other = keras.models.clone_model(toy_classifier)
+    value = {
+        "classifier": other,
+        "surgery": PixelSurgery(alpha=0.2),
+        "extrapolator": keras.models.clone_model(toy_extrapolator),
+        "guide": other,
+    }[stage]
+    x, y = toy_images.x[:8], toy_images.y[:8]
+    stages = {"classifier": toy_classifier, "surgery": PixelSurgery(), "extrapolator": toy_extrapolator}
+    pssr = PSSR(**stages)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    pssr.compile(loss=loss, metrics=["accuracy"])
+    before = pssr.predict(x, verbose=0), pssr.evaluate(x, y, verbose=0)
+    setattr(pssr, stage, value)
+    fresh = PSSR(**stages | {stage: value})
+    assert np.abs(fresh(x) - before[0]).max() > 1e-3
+    np.testing.assert_allclose(pssr.predict(x, verbose=0), fresh(x), atol=1e-5)
+    assert pssr.evaluate(x, y, verbose=0)[0] == pytest.approx(float(loss(y, fresh(x))), rel=1e-4)
+    assert pssr.evaluate(x, y, verbose=0)[0] != pytest.approx(before[1][0], rel=1e-4)
+    # What was replaced is no part of it any more, and the order of the weights is that of a new one.
+    assert list(map(id, pssr.weights)) == list(map(id, fresh.weights))
+    assert pssr.layers == fresh.layers
+    assert evaluation.identity(pssr) == evaluation.identity(fresh)
+
+
+def test_a_model_in_two_places_stays_when_it_leaves_one(toy_classifier, toy_network):
+    pssr = PSSR(toy_classifier, None, guide=toy_classifier)
+    pssr.classifier = toy_network
+    assert list(map(id, pssr.weights)) == list(map(id, toy_network.weights + toy_classifier.weights))
+
+
+def test_it_is_judged_by_evaluate_and_not_trained_by_fit(pssr, toy_images, tmp_path):
+    x, y = toy_images.x, toy_images.y
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    pssr.compile(loss=loss, metrics=["accuracy"])
+    found = pssr.evaluate(x, y, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(float(loss(y, pssr(x))), rel=1e-4)
+    assert found["accuracy"] == pytest.approx(evaluation.correct(pssr, x, y).mean(), abs=1e-6)
+    before = evaluation.weights_hash(pssr)
+    for train in (lambda: pssr.fit(x, y, verbose=0), lambda: pssr.train_on_batch(x, y)):
+        with pytest.raises(InputError, match=r"not trained by fit: train its extrapolator by pssr_keras.CAE"):
+            train()
+    assert evaluation.weights_hash(pssr) == before
+
+
 @pytest.mark.parametrize("guide", [None, "pipeline", "model"])
 def test_a_guide_is_kept_in_the_file(guide, pssr, toy_network, toy_images, tmp_path):
     given = toy_network if guide == "model" else guide
