@@ -284,6 +284,10 @@ class Attack:
         x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
         return program_of(self, model)(x, y, noise, numbers).numpy()
 
+    def typed(self):
+        """The fields {name: value} that a user types to get this attack."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def get_config(self):
         """Name, norm and fields, for a record."""
         return {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
@@ -302,10 +306,9 @@ def names_of(attacks):
         alike = [other for other in configs if other["attack"] == config["attack"]]
         if alike.count(config) > 1:
             raise InputError(f"{attack.name} is there twice with the same fields: name each attack once")
-        fields = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}
         differing = [
             f"{name}={_typed(value)}"
-            for name, value in fields.items()
+            for name, value in attack.typed().items()
             if value is not None and any(other.get(name) != config.get(name) for other in alike)
         ]
         names.append(f"{attack.name}:{','.join(differing)}" if differing else attack.name)

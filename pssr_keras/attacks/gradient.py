@@ -108,6 +108,10 @@ class IterativeAttack(Attack):
             return DefaultStep(self.relative_step_size * self.eps)
         return DefaultStep(min(REACH / self.steps, 2.0) * self.eps)
 
+    def typed(self):
+        fields = super().typed()
+        return fields | {"step_size": None if isinstance(self.step_size, DefaultStep) else self.step_size}
+
     def ascend(self, logits, start, x, y):
         """`steps` projected sign steps from the projection of `start`: the last iterate."""
         bounds = ball(x, self.eps)

@@ -62,7 +62,7 @@ def _as_type(value, kind):
         raise TypeError
     if kind is float and isinstance(value, int):
         return value
-    found = kind(value)
+    found = value if isinstance(value, kind) else kind(value)  # a float of a class of its own stays one
     if kind is float and not math.isfinite(found):
         raise ValueError
     if kind is not float and found != value:  # 2.5 as an integer, 2 as True or False
