@@ -328,7 +328,7 @@ def test_strict_asks_as_often_as_the_official_code(linear):
             return linear(x)
 
         part(model, linear.x[few], linear.y[few])
-        assert official - saved <= int(count) <= official
+        assert official - saved <= int(count) - 1 <= official  # a function answers once more, see `compiled`
 
 
 def test_few_traces_serve_all_numbers_of_images(linear):
@@ -407,7 +407,10 @@ def test_probabilities_nan_and_half_precision_are_refused(part, linear):
         (tf.nn.softmax, "probabilities"),
         (lambda z: z * float("nan"), "NaN"),
         (lambda z: tf.cast(z, tf.float16), "float16"),
-        (lambda z: {"logits": z}, "returns a dict"),
+        (
+            lambda z: {"logits": z},
+            r"returns 1 output, logits .*choose it, as lambda x: model\(x\)\['logits'\]",
+        ),
         (lambda z: z[:, 0], "returns shape"),
     ):
         with pytest.raises(InputError, match=message):

@@ -400,7 +400,7 @@ BAD_MODELS = {
         of_two_inputs,
         r"takes 2 inputs, image \(None, 8, 8, 1\) and other \(None, 3\), expected one",
     ),
-    "no model": (lambda: "model.keras", "the model is 'model.keras', expected a Keras model or a function"),
+    "no model": (lambda: "model.keras", "is 'model.keras', expected a Keras model"),
 }
 
 # Entrances for models: (model, images).

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import pssr_keras
 from pssr_keras import PSSR, PixelSurgery, arn, attacks, cae, classifiers, evaluation
-from pssr_keras.attacks import adaptive, base, survivors
+from pssr_keras.attacks import adaptive, base
 from pssr_keras.attacks.gradient import trajectory
 
 PACKAGE = pathlib.Path(pssr_keras.__file__).parent
@@ -99,8 +99,8 @@ def forget_functions():
     """Function that forgets what was traced before, and again after the test."""
 
     def forget():
-        for cached in (base._compiled, base._uniform_noise, base.compiled_logits, survivors._program):
-            cached.cache_clear()
+        attacks.clear_compiled()
+        base._uniform_noise.cache_clear()
 
     yield forget
     forget()

@@ -157,7 +157,7 @@ EVALUATE_MISTAKES = [
     (["--attacks", "pgd:restarts=0"], "restarts"),
     (["--attacks", "autoattack:mode=quick"], "mode is 'quick', expected one of fast, strict"),
     (["--attacks", "cw:eps=-1"], "eps is -1.0, expected a finite L2 distance"),
-    (["--attacks", "pgd", "pgd:steps=3"], "--attacks names pgd twice"),
+    (["--attacks", "pgd", "pgd:steps=40"], "pgd is there twice with the same fields"),
     (["--surrogate", "identity"], "--surrogate belongs to --threat-model adaptive"),
     (["--threat-model", "adaptive", "--surrogate", "magic"], "unknown surrogate 'magic', expected one of id"),
     (["--transfer-from", "mnist"], "--transfer-from belongs to --threat-model adaptive"),

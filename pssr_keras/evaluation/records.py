@@ -74,12 +74,12 @@ def evaluate(
     Raises:
         InputError: for images, labels or models that do not fit; see `inputs`.
     """
-    threat_model = threat_model_in_words(threat_model, crafted_on, judged)
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
     queried = dict(list(sources.items())[:1]) if queried is None else queried
     models = [*sources.values(), *judged.values(), *queried.values(), *(model for _, model, _ in further)]
     seed = check_task(images, models, seed, batch_size)
+    threat_model = threat_model_in_words(threat_model, crafted_on, judged)
     size = {"batch_size": batch_size, "fixed_size": is_shard}
     runs = named(runs_of(attacks, sources, queried)) + named(further)
 

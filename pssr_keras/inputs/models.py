@@ -119,8 +119,8 @@ def _several_outputs(outputs, model):
         advice = f"lambda x: model(x{inference})[{chosen!r}]"
     names = getattr(model, "output_names", None) or ()
     return InputError(
-        f"the model returns {len(outputs)} outputs, {_described(outputs, names)}, expected one "
-        f"tensor of logits (images, classes): choose it, as {advice}"
+        f"the model returns {len(outputs)} output{'s' * (len(outputs) != 1)}, {_described(outputs, names)}, "
+        f"expected one tensor of logits (images, classes): choose it, as {advice}"
     )
 
 

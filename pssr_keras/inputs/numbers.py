@@ -119,9 +119,9 @@ def check_integer(name, value, least, expected=None):
     Raises:
         InputError: if it is; it says `expected`, or else an integer >= least.
     """
-    value = plain(value)
+    given, value = value, plain(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
-        raise InputError(f"{name} is {value!r}, expected {expected or f'an integer >= {least}'}")
+        raise InputError(f"{name} is {given!r}, expected {expected or f'an integer >= {least}'}")
     return value
 
 

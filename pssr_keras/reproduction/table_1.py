@@ -55,6 +55,7 @@ def section(record, paper):
         "any distance, and within a budget.",
         accuracies(record, paper["table 1"]),
         *leaks(record),
+        *record.get("remarks", []),
         f"{missing(record, paper['table 1'])}The paper copied all baselines from their own publications, "
         f"with other networks; ours are trained on {architecture_of(record)}.",
         *held_out(record),

@@ -68,4 +68,5 @@ def section(record, paper):
         f"{missing(record, paper['table 2'])}{numbers_of_images(record)}; {conditions(record['parts'][0])}.",
         accuracies(record, paper["table 2"]),
         *leaks(record),
+        *record.get("remarks", []),
     ]
