@@ -436,6 +436,8 @@ def test_the_threat_model_is_said_or_follows(toy_classifier, toy_images):
     assert said(toy_classifier, {"undefended": toy_classifier, "PSSR": pssr}) == evaluation.OBLIVIOUS
     assert said(other, {"it": toy_classifier}, threat_model="transfer") == evaluation.TRANSFER
     assert said(other, {"it": toy_classifier}, threat_model="in words") == "in words"
+    assert said(adaptive.sources(pssr), {"PSSR": pssr}) == evaluation.ADAPTIVE
+    assert said({"exact": pssr, "identity": adaptive.Through(pssr)}, {"it": pssr}) == evaluation.ADAPTIVE
     for crafted_on, judged in ((other, toy_classifier), (pssr, toy_classifier), ({"a": other}, pssr)):
         with pytest.raises(InputError, match="threat_model is not given"):
             said(crafted_on, {"it": judged})

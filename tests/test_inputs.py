@@ -146,7 +146,9 @@ def test_a_column_of_labels_is_judged_as_the_same_labels(toy_classifier, few):
 # Entrances for a set of images: (model, images).
 OF_SETS = {
     "evaluate": lambda model, images: evaluation.evaluate(model, {"m": model}, images, [ONE_STEP]),
-    "evaluate, judged": lambda model, images: evaluation.evaluate(abs_of(images), {"m": model}, images, []),
+    "evaluate, judged": lambda model, images: evaluation.evaluate(
+        abs_of(images), {"m": model}, images, [], threat_model="transfer"
+    ),
     "shard": lambda model, images: shards.evaluate(
         shards.Shard(1, 2), model, {"m": model}, images, [ONE_STEP]
     ),
@@ -438,7 +440,7 @@ def test_a_function_without_logits_is_refused(entrance, few):
             flat(x)[:, :3],
             flat(x),
         ),
-        r"returns 1 outputs, a \(None, 3\).*model\(x\)\['a'\]": lambda x: {"a": flat(x)[:, :3]},
+        r"returns 1 output, a \(None, 3\).*model\(x\)\['a'\]": lambda x: {"a": flat(x)[:, :3]},
         "returns a NoneType, expected one tensor": lambda x: None,
         r"returns 6 rows of logits for 12 images": lambda x: flat(x)[::2, :3] - 1,
     }

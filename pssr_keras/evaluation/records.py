@@ -60,7 +60,8 @@ def evaluate(
         labels: which labels the attacker uses, see `with_labels`; what counts are always the true ones.
         threat_model: what the attacker knows, for the record: "white-box", "oblivious", "transfer",
             "adaptive", or any words. None derives it: white-box if all that is judged is attacked, oblivious
-            if one classifier is attacked and all else that is judged are defenses of it.
+            if one classifier is attacked and all else that is judged are defenses of it, adaptive if one
+            defense is judged and all that is attacked are surrogates of it.
         seed, batch_size, cache: see `craft`.
         progress: show progress bars.
         is_shard: the images are a part of a larger set: their batches have the size of that set's, and the
@@ -134,15 +135,30 @@ def threat_model_in_words(threat_model, crafted_on, judged):
     if threat_model is not None:
         return THREAT_MODELS.get(threat_model, threat_model)
     sources = list(crafted_on.values()) if isinstance(crafted_on, dict) else [crafted_on]
-    others = [model for model in judged.values() if all(model is not source for source in sources)]
-    if not others:
+    models = list(judged.values())
+    others = [model for model in models if all(model is not source for source in sources)]
+    if not others and all(any(source is model for model in models) for source in sources):
         return WHITE_BOX
-    if len(sources) == 1 and all(getattr(model, "classifier", None) is sources[0] for model in others):
+    if (
+        others
+        and len(sources) == 1
+        and all(getattr(model, "classifier", None) is sources[0] for model in others)
+    ):
         return OBLIVIOUS
+    if len(models) == 1 and all(stands_for(source, models[0]) for source in sources):
+        return ADAPTIVE
     raise InputError(
         f"threat_model is not given, and what the attacker knew does not follow from the models: say one of "
         f"{', '.join(map(repr, THREAT_MODELS))}, or describe it in words"
     )
+
+
+def stands_for(source, defense):
+    """Whether a model is a defense, its classifier, or a surrogate of it."""
+    if source is defense or getattr(source, "defense", None) is defense:
+        return True
+    classifier = getattr(defense, "classifier", None)
+    return classifier is not None and classifier in (source, getattr(source, "classifier", None))
 
 
 def named(runs):
