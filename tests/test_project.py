@@ -240,6 +240,21 @@ def test_one_version_everywhere():
     )
 
 
+TEXTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(path for room in ("docs", "results", "tutorials") for path in (ROOT / room).rglob("*.md")),
+    *(PACKAGE / "weights").glob("*.json"),
+]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_text_sends_nobody_to_a_script_that_has_gone(path):
+    """Other than to its history, `git log -- scripts/...`."""
+    named = re.findall(r"(?<!git log --\s)\bscripts/[\w/.]*\w", path.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path):
     """As in the folder that somebody cloned the project into."""
     (tmp_path / "pssr_keras").mkdir()
