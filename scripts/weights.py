@@ -48,9 +48,8 @@ def git(root, *arguments):
 
 def fetch(names, manifest, root):
     """Write the files that are not here yet, in the order of the manifest."""
-    for name in names:
-        if name != "all" and name not in manifest:
-            raise InputError(f"{name!r} is not in {MANIFEST}, expected all, or one of {', '.join(manifest)}")
+    for name in set(names) - {"all", *manifest}:
+        raise InputError(f"{name!r} is not in {MANIFEST}, expected all, or one of {', '.join(manifest)}")
     for path, entry in manifest.items():
         if path not in names and "all" not in names:
             continue
@@ -70,9 +69,7 @@ def run(arguments, root=ROOT):
         return fetch(arguments.names, manifest, root)
     found = {path: state(path, entry, root) for path, entry in manifest.items()}
     for path, entry in manifest.items():
-        print(
-            f"{found[path]:6}  {entry['bytes'] / 1e6:4.1f} MB  {path}  ({entry['row']}: {entry['command']})"
-        )
+        print(f"{found[path]:6}  {entry['bytes'] / 1e6:4.1f} MB  {path}  {entry['row']}: {entry['command']}")
     others = [path for path in manifest if found[path] == "other"]
     if arguments.action == "check" and others:
         raise InputError(f"not the file of {MANIFEST}: {', '.join(others)}; move it and fetch it again")
