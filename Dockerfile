@@ -5,7 +5,7 @@
 # and open the address with the token that it prints. The tests: docker run --rm pssr_keras pytest --nbval
 FROM python:3.12-slim
 
-# git, as some tests and scripts/weights.py read the history
+# git, as a test needs it, and scripts/weights.py in a checkout that is mounted
 RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
 
 RUN useradd --create-home student
@@ -18,4 +18,4 @@ COPY --chown=student . .
 RUN pip install --no-cache-dir -e ".[tutorials,test]"
 
 EXPOSE 8888
-CMD ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser", "--notebook-dir=tutorials"]
+CMD ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser", "tutorials"]
