@@ -4,6 +4,8 @@ import ast
 import dataclasses
 import graphlib
 import inspect
+import json
+import os
 import pathlib
 import re
 import subprocess
@@ -62,8 +64,65 @@ def test_environment_and_pyproject_agree():
     extras = project["optional-dependencies"]
     wanted = set(project["dependencies"]) | set(extras["test"]) | set(extras["tutorials"])
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    assert set(environment[-1]["pip"]) == wanted
+    assert set(environment[-1]["pip"]) == wanted | {"-e ."}
     assert f"python{project['requires-python']}" in environment
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def supported_pythons(project):
+    """["3.11", ...]: the versions of `requires-python`."""
+    first, last = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["requires-python"]).groups()
+    return [f"3.{minor}" for minor in range(int(first), int(last))]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_is_bounded_and_may_write_nothing_but_pages(path):
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow[True]  # YAML 1.1 reads the key "on" so
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["concurrency"]["group"]
+    for job in workflow["jobs"].values():
+        assert 0 < job["timeout-minutes"] <= 90
+        assert job.get("permissions", {}) in ({}, {"pages": "write", "id-token": "write"})
+        for step in job["steps"]:
+            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/none@v1"))
+
+
+def test_workflows_use_supported_pythons_and_commands_that_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    supported = supported_pythons(project)
+    assert {path.stem for path in WORKFLOWS} == {"ci", "gpu", "pages", "release"}
+    jobs = {path.stem: yaml.safe_load(path.read_text())["jobs"].values() for path in WORKFLOWS}
+    (tests,) = jobs["ci"]
+    assert tests["strategy"]["matrix"]["python"] == supported
+    steps = [step for found in jobs.values() for job in found for step in job["steps"]]
+    versions = {
+        str(step["with"]["python-version"]) for step in steps if "setup-python" in step.get("uses", "")
+    }
+    assert versions <= {*supported, "${{ matrix.python }}"}
+    commands = "\n".join(step["run"] for step in steps if "run" in step)
+    assert ".ci/run" in commands.splitlines()
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert set(re.findall(r"\bpssr-\w+", commands)) <= set(project["scripts"])
+    extras = [name for group in re.findall(r"\.\[([\w,]+)\]", commands) for name in group.split(",")]
+    assert extras
+    assert set(extras) <= set(project["optional-dependencies"])
+
+
+def test_the_container_has_the_course_and_the_tests_and_no_root():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "Dockerfile").read_text()
+    (version,) = re.findall(r"^FROM python:([\d.]+)-slim$", text, re.MULTILINE)
+    assert version in supported_pythons(project)
+    (extras,) = re.findall(r'pip install .*-e "\.\[(.*)\]"', text)
+    assert {"tutorials", "test"} <= set(extras.split(",")) <= set(project["optional-dependencies"])
+    (user,) = re.findall(r"^USER (.*)$", text, re.MULTILINE)
+    assert user != "root"
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert (ROOT / ".devcontainer" / container["build"]["dockerfile"]).resolve() == ROOT / "Dockerfile"
+    assert container["remoteUser"] == user
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -238,6 +297,21 @@ def test_one_version_everywhere():
     assert re.search(
         rf"^## (\[Unreleased\]: )?\[?{re.escape(version)}", (ROOT / "CHANGELOG.md").read_text(), re.M
     )
+
+
+TEXTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(path for room in ("docs", "results", "tutorials") for path in (ROOT / room).rglob("*.md")),
+    *(PACKAGE / "weights").glob("*.json"),
+]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_text_sends_nobody_to_a_script_that_has_gone(path):
+    """Other than to its history, `git log -- scripts/...`."""
+    named = re.findall(r"(?<!git log --\s)\bscripts/[\w/.]*\w", path.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path):

@@ -1,14 +1,20 @@
+import argparse
+import functools
 import json
 import pathlib
 import re
 import runpy
+import shlex
+import shutil
+import subprocess
 
 import pytest
 
-from pssr_keras import data, evaluation, model_cards, pretrained, report
-from pssr_keras.files import load_model
+from pssr_keras import InputError, data, evaluation, files, model_cards, pretrained, report
 
-RESULTS = pathlib.Path(__file__).parents[1] / "results"
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+WEIGHTS = json.loads((RESULTS / "weights.json").read_text())
 
 
 def test_the_record_of_the_shipped_weights_has_the_numbers_of_its_card():
@@ -33,34 +39,125 @@ def test_the_tables_are_about_the_shipped_weights():
                 assert part["weights"]["PSSR"] == card["weights"]["PSSR"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted(
-        [
-            *RESULTS.glob("*/classifiers/*.keras"),
-            *RESULTS.glob("*/arn.keras"),
-            *RESULTS.glob("*/hardened.keras"),
-        ]
-    ),
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", WEIGHTS)
 def test_a_published_model_is_that_of_its_row(path):
-    dataset = path.relative_to(RESULTS).parts[0]
-    records = report.read_records(RESULTS / dataset)
-    tables = [records[name] for name in ("table_1", "table_3") if name in records]
-    parts = [part for record in tables for part in record["parts"]]
-    weights = {row: found for part in parts for row, found in part["weights"].items()}
-    of_row = {re.sub(r"\W+", "_", row.lower()): found for row, found in weights.items()}
-    of_row |= {kind: weights.get(row) for row, kind in data.DATASETS[dataset].purifiers.items()}
-    assert evaluation.weights_hash(load_model(path)) == of_row[path.stem]
+    entry = WEIGHTS[path]
+    record = json.loads((ROOT / entry["record"]).read_text())
+    assert {
+        part["weights"][entry["row"]]
+        for part in record.get("parts", [record])
+        if entry["row"] in part["weights"]
+    } == {entry["weights_hash"]}
+    if (ROOT / path).is_file():
+        assert files.file_hash(ROOT / path) == entry["sha256"]
+        assert evaluation.weights_hash(files.load_model(ROOT / path)) == entry["weights_hash"]
+
+
+def test_every_trained_row_of_table_1_whose_weights_were_published_is_in_the_manifest():
+    """A file is called as its row is, so that none gets the numbers of another."""
+    named = [path for path in WEIGHTS if "/classifiers/" in path]
+    assert len(named) == 12
+    for path in named:
+        assert re.sub(r"\W+", "_", WEIGHTS[path]["row"].lower()) == pathlib.Path(path).stem
+
+
+def test_a_command_of_the_manifest_is_one_that_exists():
+    for entry in WEIGHTS.values():
+        script, *arguments = shlex.split(entry["command"])[1:]
+        dataset = arguments[arguments.index("--dataset") + 1]
+        assert (ROOT / script).is_file()
+        assert f"results/{dataset}/" in entry["record"]
+        if "--rows" in arguments:
+            assert arguments[arguments.index("--rows") + 1] in reproduction_rows(dataset)
+
+
+def reproduction_rows(dataset):
+    entry = data.DATASETS[dataset]
+    return {*entry.rows, *entry.defenses}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_weights_come_back_from_the_history(tmp_path, capsys):
+    script = runpy.run_path(str(ROOT / "scripts" / "weights.py"))
+    git = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    origin, name = tmp_path / "origin", "results/mnist/a.keras"
+    (origin / "results" / "mnist").mkdir(parents=True)
+    (origin / name).write_bytes(b"weights\r\n\0")
+    entry = {"sha256": files.file_hash(origin / name), "bytes": 10, "row": "a", "command": "train"}
+    git(["git", "init", "-q", origin])
+    git(["git", *author, "add", "-Af"], cwd=origin)
+    git(["git", *author, "commit", "-qm", "with"], cwd=origin)
+    entry["commit"] = git(["git", "rev-parse", "HEAD"], cwd=origin).stdout.strip()
+    (origin / name).unlink()
+    (origin / "results" / "weights.json").write_text(json.dumps({name: entry}))
+    git(["git", *author, "add", "-A"], cwd=origin)
+    git(["git", *author, "commit", "-qm", "without"], cwd=origin)
+    whole, shallow = tmp_path / "whole", tmp_path / "shallow"
+    git(["git", "clone", "-q", origin.as_uri(), whole])
+    git(["git", "clone", "-q", "--depth", "1", origin.as_uri(), shallow])
+
+    def run(action, *names, root=whole):
+        capsys.readouterr()
+        script["run"](argparse.Namespace(action=action, names=names), root)
+        return capsys.readouterr().out
+
+    assert run("list").startswith("absent")
+    assert run("fetch", name) == f"{name}: fetched\n"
+    assert (whole / name).read_bytes() == b"weights\r\n\0"
+    assert run("check").startswith("here")
+    assert run("fetch", "all") == f"{name}: here already\n"
+    (whole / name).write_bytes(b"mine")
+    for action in ("check", "fetch"):
+        with pytest.raises(InputError, match=r"a\.keras.*move it"):
+            run(action, name)
+    assert (whole / name).read_bytes() == b"mine"
+    with pytest.raises(InputError, match="git fetch --unshallow"):
+        run("fetch", name, root=shallow)
+    assert not (shallow / name).exists()
+    git(["git", "fetch", "-q", "--unshallow"], cwd=shallow)
+    assert run("fetch", name, root=shallow) == f"{name}: fetched\n"
+    with pytest.raises(InputError, match=r"'b\.keras' is not in results/weights\.json, expected all, or one"):
+        run("fetch", "b.keras")
+    (whole / name).unlink()
+    wrong = {name: entry | {"sha256": "0"}}
+    with pytest.raises(InputError, match="is not the file of"):
+        script["fetch"]([name], wrong, whole)
+    assert not (whole / name).exists()
+
+
+def tracked():
+    """The files that git knows here; the test is skipped outside a checkout."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no git checkout")
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in done.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def test_the_tree_is_light():
+    assert sum(path.stat().st_size for path in tracked()) < 60e6
+
+
+def test_the_history_holds_what_the_manifest_names():
+    tracked()
+    for path, entry in WEIGHTS.items():
+        command = ["git", "cat-file", "-s", f"{entry['commit']}:{path}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            shallow = subprocess.run(
+                ["git", "rev-parse", "--is-shallow-repository"], cwd=ROOT, capture_output=True, check=True
+            )
+            assert shallow.stdout.strip() == b"true", done.stderr
+            pytest.skip("a shallow clone")
+        assert int(done.stdout) == entry["bytes"]
 
 
 @pytest.mark.parametrize(
     "name", ["cifar10/longer_adversarial_training", "cifar10/random_start", "cifar100/random_start"]
 )
 def test_a_training_of_another_schedule_is_that_of_its_record_and_of_the_text(name):
-    record, weights = json.loads((RESULTS / f"{name}.json").read_text()), RESULTS / f"{name}.keras"
-    published = evaluation.weights_hash(load_model(weights)) if weights.is_file() else None
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+    published = WEIGHTS.get(f"results/{name}.keras", {}).get("weights_hash")
     text = " ".join((RESULTS.parent / "docs" / "reproduction.md").read_text().split())
     for part in record["parts"]:
         ((row, cells),) = part["cells"].items()
