@@ -130,6 +130,50 @@ def test_the_twin_computes_the_same_in_float64(toy_classifier, toy_extrapolator,
     assert evaluation.double_precision.in_float64(adaptive.Through(defense)) is None
 
 
+class Unnamed(keras.Model):
+    """A classifier that Keras cannot make from a configuration: it was given a layer."""
+
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def call(self, x):
+        return self.inside(x)
+
+
+class Single(keras.layers.Layer):
+    """A layer that computes in float32 whatever it is given."""
+
+    def call(self, x):
+        return x + tf.constant(0.0)
+
+
+def uncopied(kind, classifier):
+    """Classifiers of which there is no copy in float64."""
+    if kind == "without a configuration":
+        return Unnamed(classifier)
+    inputs = keras.Input((8, 8, 1))
+    layer = keras.layers.Lambda(lambda x: x) if kind == "lambda" else Single()
+    return keras.Model(inputs, classifier(layer(inputs)))
+
+
+@pytest.mark.parametrize("kind", ["without a configuration", "lambda", "float32 inside"])
+def test_what_has_no_copy_in_float64_is_not_checked(kind, toy_classifier, toy_extrapolator, few):
+    check = checks.CHECKS["gradient is that of finite differences"].function
+    assert check(checks.Measurements(toy_classifier, few, 0.2)) is not None
+    classifier = uncopied(kind, toy_classifier)
+    whole = PSSR(classifier, PixelSurgery(), toy_extrapolator)
+    guided = PSSR(toy_classifier, PixelSurgery(), guide=classifier)
+    for model in (classifier, whole, guided, lambda x: classifier(x)):
+        assert check(checks.Measurements(model, few, 0.2)) is None
+
+
+def test_the_whole_battery_runs_around_a_classifier_without_a_configuration(toy_classifier, few):
+    pssr = PSSR(Unnamed(toy_classifier), PixelSurgery())
+    found = checks.run(pssr, few, 0.2, steps=4, queries=4, draws=2, planted=2)
+    assert len(found) > 5
+
+
 def test_a_random_defense_is_attacked_in_expectation(toy_classifier, toy_images):
     """More draws change nothing where the noise is small, and much where it drowns the gradient."""
     few = toy_images.take(slice(0, 30))

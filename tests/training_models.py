@@ -24,7 +24,7 @@ def extrapolator():
     """As short as one can be that has batch normalisation and dropout."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input(SHAPE)
-    x = layers.Conv2D(2, 3, padding="same")(inputs)
+    x = layers.Conv2D(2, 3, padding="same", use_bias=False)(inputs)
     x = layers.Dropout(0.2)(layers.BatchNormalization(momentum=0.9)(x))
     return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x))
 
