@@ -6,6 +6,7 @@ import runpy
 import pytest
 
 from pssr_keras import data, evaluation, model_cards, pretrained, report
+from pssr_keras.experiments import EXPERIMENTS
 from pssr_keras.files import load_model
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
@@ -51,7 +52,7 @@ def test_a_published_model_is_that_of_its_row(path):
     parts = [part for record in tables for part in record["parts"]]
     weights = {row: found for part in parts for row, found in part["weights"].items()}
     of_row = {re.sub(r"\W+", "_", row.lower()): found for row, found in weights.items()}
-    of_row |= {kind: weights.get(row) for row, kind in data.DATASETS[dataset].purifiers.items()}
+    of_row |= {kind: weights.get(row) for row, kind in EXPERIMENTS[dataset].purifiers.items()}
     assert evaluation.weights_hash(load_model(path)) == of_row[path.stem]
 
 
@@ -91,7 +92,7 @@ def test_a_record_names_no_path_of_a_machine(path):
 
 def test_the_worst_case_is_that_of_all_attacks_within_the_budget():
     parts = report.read_records(RESULTS / "mnist")["table_3"]["parts"]
-    assert {row for part in parts for row in part["cells"]} == set(data.DATASETS["mnist"].purifiers)
+    assert {row for part in parts for row in part["cells"]} == set(EXPERIMENTS["mnist"].purifiers)
     for part in parts:
         for cells in part["cells"].values():
             others = {column: cell for column, cell in cells.items() if column != evaluation.WORST_CASE}

@@ -12,6 +12,7 @@ import pathlib
 import re
 
 from .. import attacks, baselines, config, data, evaluation, locks, pretrained, training
+from ..experiments import EXPERIMENTS
 from ..files import expanded, load_model, read_json, write_json
 from ..inputs import InputError
 
@@ -68,8 +69,8 @@ class Study:
 
     @property
     def entry(self):
-        """The entry of the data set, with the rows of Table 1."""
-        return data.DATASETS[self.dataset]
+        """The experiments on the data set, with the rows of Table 1."""
+        return EXPERIMENTS[self.dataset]
 
     @property
     def eps(self):
@@ -282,7 +283,7 @@ def check_dataset(name):
     """Refuse a data set whose tables cannot be made.
 
     Raises:
-        InputError: for one without `reproductions` in its entry of `data`.
+        InputError: for one without `rows` in its entry of `experiments`.
     """
     known = config.reproductions()
     if name not in known:
@@ -297,7 +298,7 @@ LOCK = "study.lock"
 def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=False, changes=()):
     """The study of a folder, which must be new or hold the same one; see `making.run`."""
     check_dataset(dataset)
-    presets = data.DATASETS[dataset].reproductions
+    presets = config.reproductions()[dataset]
     if preset not in presets:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(presets)}")
     settings = presets[preset]
