@@ -214,6 +214,9 @@ def test_a_small_study_of_toys(toys, tmp_path):
     records = reproduction.run("bands", "smoke", tmp_path / "study", "bundled", tables=tables)
     first, third, toy = (records[name] for name in tables)
     assert set(report.rows_of(first)) == {"undefended", "noise", "blur"}
+    assert {part["threat_model"] for part in first["parts"] if "blur" in part["cells"]} == {
+        evaluation.OBLIVIOUS
+    }
     assert report.rows_of(first)[-1] == "blur"  # a purifier comes after what it is compared with
     (part,) = third["parts"]
     assert {"exact pgd", "identity pgd", "worst case"} <= part["cells"]["blur"].keys()

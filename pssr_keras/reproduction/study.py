@@ -236,7 +236,13 @@ class Study:
         return self.pssr(f"variant{row}", **ABLATION[row])
 
     def evaluate(self, crafted_on, judged, strong=False, images=None, suite=None, **options):
-        """`evaluation.evaluate` on images and attacks of this study, the strong ones or the others."""
+        """`evaluation.evaluate` on images and attacks of this study, the strong ones or the others.
+
+        Unless another threat model is named, who is judged beside `crafted_on` is a purifier before that
+        classifier, whose own copy of it was read from its file: the attacker is oblivious.
+        """
+        if any(model is not crafted_on for model in judged.values()):
+            options = {"threat_model": evaluation.OBLIVIOUS} | options
         options = {"progress": True, "cache": self.cache} | options
         images = self.images(strong) if images is None else images
         suite = self.suite(strong) if suite is None else suite
