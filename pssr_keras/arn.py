@@ -20,8 +20,8 @@ from .inputs import InputError
 from .precision import building_in
 from .training_model import TrainingModel
 
-KERNEL = 4  # ours, because twice the stride leaves no checkerboard in what the decoder draws
-SLOPE = 0.2  # ours, because it is usual for discriminators
+KERNEL = 4  # twice the stride leaves no checkerboard in what the decoder draws
+SLOPE = 0.2  # usual for discriminators
 
 # --- the four networks ---------------------------------------------------------------------------
 

@@ -21,9 +21,9 @@ from .inputs import InputError, check_model
 from .precision import building_in
 from .training_model import TrainingModel
 
-RESIDUAL_SCALE = 6.0  # ours, because sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
-PURE = 0.02  # ours, because the sigmoid hardly moves from nearer to 0 or 1
-NEIGHBOURHOOD = 5  # ours, because removed pixels lie in clusters of a few
+RESIDUAL_SCALE = 6.0  # sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
+PURE = 0.02  # the sigmoid hardly moves from nearer to 0 or 1
+NEIGHBOURHOOD = 5  # removed pixels lie in clusters of a few
 
 
 @keras.saving.register_keras_serializable("pssr_keras")

@@ -1,11 +1,12 @@
 """Every experiment by name: `experiment("mnist", "cpu")` is one frozen set of numbers.
 
-The numbers of a data set stand in its entry of `data`, with where each comes from; what they mean is told
-in `settings`. Here is the way from names to experiments.
+The numbers of a data set stand in `experiments`; what they mean is told in `settings`. Here is the way from
+names to experiments.
 """
 
 from . import settings
 from .data import DATASETS
+from .experiments import EXPERIMENTS
 from .inputs import InputError
 from .settings import (
     ADAPTIVE_ATTACKS,
@@ -34,19 +35,19 @@ __all__ = [
 
 def presets():
     """The data sets that there are experiments for, each with its presets: {data set: names}."""
-    return {name: list(entry.presets) for name, entry in DATASETS.items() if entry.presets}
+    return {name: list(entry.presets) for name, entry in EXPERIMENTS.items()}
 
 
 def reproductions():
     """The data sets whose tables can be made: {data set: {preset: Reproduction}}."""
-    return {name: entry.reproductions for name, entry in DATASETS.items() if entry.reproductions}
+    return {name: entry.reproductions for name, entry in EXPERIMENTS.items() if entry.rows}
 
 
 def experiment(dataset, preset, **changes):
     """The experiment of a data set and a preset, with some numbers changed.
 
     Args:
-        dataset: a name of `data.DATASETS`.
+        dataset: a name of `experiments.EXPERIMENTS`.
         preset: "smoke", "cpu" or "paper".
         changes: {name: value}, names as `settings.full_name` takes them.
 
@@ -55,10 +56,15 @@ def experiment(dataset, preset, **changes):
     """
     known = presets()
     if dataset not in known:
-        raise InputError(f"unknown data set {dataset!r}, expected one of {', '.join(known)}")
+        problem = (
+            f"data set {dataset!r} has no experiments"
+            if dataset in DATASETS
+            else f"unknown data set {dataset!r}"
+        )
+        raise InputError(f"{problem}, expected one of {', '.join(known)}")
     if preset not in known[dataset]:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(known[dataset])}")
-    entry = DATASETS[dataset]
+    entry = EXPERIMENTS[dataset]
     return settings.changed(entry.experiment, {"preset": preset} | entry.presets[preset] | changes)
 
 

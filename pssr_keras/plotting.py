@@ -16,7 +16,7 @@ MARKERS = ("o", "s", "^", "D", "v", "x")
 # What several figures show has one colour in all of them; others take the free ones in turn.
 KNOWN = {"identity": 0, "frozen_mask": 1, "oblivious": 2}
 
-PAGE = 9.6  # inches; ours, because a notebook shows 960 pixels without scaling them
+PAGE = 9.6  # inches; a notebook shows 960 pixels without scaling them
 HEIGHT = 3.3  # inches of a row of axes
 LABEL = 1.4  # inches left of images, for the labels of their rows
 CELL = 1.64  # inches, the largest image: five fill the page

@@ -22,7 +22,7 @@ from pssr_keras.attacks import adaptive
 from pssr_keras.commands.evaluate import other_model
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
-BUDGETS = {  # ours, because the first purifiers fall at once, and at 1/2 every image can be made grey
+BUDGETS = {  # the first purifiers fall at once, and at 1/2 every image can be made grey
     "mnist": [
         "0", "0.01", "0.02", "0.03", "0.05", "0.1", "0.15",
         "0.2", "0.25", "0.3", "0.35", "0.4", "0.45", "0.5",

@@ -12,11 +12,12 @@ import sys
 
 from pssr_keras import checks, command_line, config, data, evaluation, model_cards, pretrained, reproduction
 from pssr_keras.evaluation import in_pixels
+from pssr_keras.experiments import EXPERIMENTS
 from pssr_keras.report import NAMES, percent, read_records
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-BUDGET = data.DATASETS["mnist"].cw_budget
+BUDGET = EXPERIMENTS["mnist"].cw_budget
 ACROSS = (
     ("PSSR, benign", "table_1", "PSSR", "benign"),
     ("PSSR, PGD crafted on its classifier", "table_1", "PSSR", "pgd"),

@@ -28,6 +28,7 @@ from pssr_keras import (
 )
 from pssr_keras.attacks.base import REGISTRY as ATTACKS
 from pssr_keras.attacks.base import Attack, ball, cross_entropy, project
+from pssr_keras.experiments import EXPERIMENTS, Experiments
 from pssr_keras.reproduction import making
 from pssr_keras.settings import (
     AttackSettings,
@@ -36,8 +37,6 @@ from pssr_keras.settings import (
     DataSettings,
     Experiment,
     Reproduction,
-    RobustSettings,
-    SurgerySettings,
 )
 
 # --- a data set ----------------------------------------------------------------------------------
@@ -60,43 +59,23 @@ BANDS = data.DataSet(
     train=96,
     test=96,
     bundled=data.Bundled(load=bands, words="the bands"),
-    experiment=Experiment(
-        dataset="bands",
-        preset="cpu",
+)
+EXPERIMENTS_ON_BANDS = Experiments(
+    Experiment(
+        "bands",
         data=DataSettings(validation_size=16),
-        classifier=ClassifierSettings(
-            architecture="toy", epochs=40, batch_size=16, learning_rate=0.01, augmentation="none"
-        ),
-        robust=RobustSettings(inner_steps=2, inner_step_size=0.5, ramp_share=0.5),
+        classifier=ClassifierSettings(architecture="toy", epochs=40, batch_size=16, learning_rate=0.01),
         attack=AttackSettings(eps=0.2, training=("fgsm",), evaluation=("fgsm", "toy_noise")),
-        surgery=SurgerySettings(score="magnitude", channels="max", threshold="image", flat="keep"),
-        cae=CAESettings(
-            extrapolator="bottleneck",
-            extrapolator_channels=4,
-            extrapolator_bottleneck=8,
-            extrapolator_start="threshold",
-            dropout=0.1,
-            pixel_reduction="sum",
-            benign_share=0.5,
-            copies=1,
-            augmentation="none",
-            pair_augmentation="none",
-            epochs=2,
-            batch_size=16,
-            extrapolator_learning_rate=2e-3,
-            discriminator_learning_rate=1e-3,
-            warmup_steps=5,
-        ),
+        cae=CAESettings(extrapolator_channels=4, epochs=2, batch_size=16),
     ),
     presets={"smoke": {}, "cpu": {}},
+    rows={"undefended": "cross_entropy", "noise": "toy_objective"},
     reproductions={
         "smoke": Reproduction(
             n=32, n_strong=8, strong_attacks=("toy_noise",), adaptive_attacks=("pgd:steps=3", "toy_noise")
         )
     },
-    rows={"undefended": "cross_entropy", "noise": "toy_objective"},
     defenses={"blur": "toy_blur"},
-    cw_budget=1.0,
 )
 
 
@@ -178,6 +157,7 @@ def toy_section(record, paper):
 def toys(monkeypatch):
     """One line in each registry."""
     monkeypatch.setitem(data.DATASETS, "bands", BANDS)
+    monkeypatch.setitem(EXPERIMENTS, "bands", EXPERIMENTS_ON_BANDS)
     monkeypatch.setitem(classifiers.CLASSIFIERS, "toy", toy_classifier)
     monkeypatch.setitem(ATTACKS, "toy_noise", ToyNoise)
     monkeypatch.setitem(baselines.OBJECTIVES, "toy_objective", ToyObjective)
@@ -207,7 +187,7 @@ def test_toys_of_every_kind_run_through_training_and_evaluation(toys, tmp_path):
 
 
 def test_a_table_whose_time_nobody_measured_is_announced_as_such(toys, tmp_path):
-    settings = data.DATASETS["mnist"].reproductions["cpu"]
+    settings = config.reproductions()["mnist"]["cpu"]
     study = reproduction.Study("mnist", "cpu", settings, tmp_path, "bundled", None, True, None)
     text = making.estimate(study, ["table_3", "toy_table"])
     assert "about 25 minutes" in text
@@ -215,13 +195,13 @@ def test_a_table_whose_time_nobody_measured_is_announced_as_such(toys, tmp_path)
     assert making.estimate(study, ["toy_table"]).endswith("tables to make: nobody has measured toy_table")
     everything = making.estimate(study, list(settings.minutes))
     assert re.search(r": about [34] hours on two cores, less where [^;]*$", everything)
-    study = dataclasses.replace(study, settings=data.DATASETS["cifar10"].reproductions["cpu"])
+    study = dataclasses.replace(study, settings=config.reproductions()["cifar10"]["cpu"])
     assert re.search(r": about \d hours on one core, less where [^;]*$", making.estimate(study, ["table_1"]))
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10", "cifar100"])
 def test_a_smoke_study_says_how_long_all_of_it_takes(dataset, tmp_path):
-    settings = data.DATASETS[dataset].reproductions["smoke"]
+    settings = config.reproductions()[dataset]["smoke"]
     study = reproduction.Study(dataset, "smoke", settings, tmp_path, "bundled", None, True, None)
     text = making.estimate(study, list(reproduction.tables.TABLES))
     assert text.startswith("10 of 10 tables to make: about 3 minutes on two cores")
@@ -234,6 +214,9 @@ def test_a_small_study_of_toys(toys, tmp_path):
     records = reproduction.run("bands", "smoke", tmp_path / "study", "bundled", tables=tables)
     first, third, toy = (records[name] for name in tables)
     assert set(report.rows_of(first)) == {"undefended", "noise", "blur"}
+    assert {part["threat_model"] for part in first["parts"] if "blur" in part["cells"]} == {
+        evaluation.OBLIVIOUS
+    }
     assert report.rows_of(first)[-1] == "blur"  # a purifier comes after what it is compared with
     (part,) = third["parts"]
     assert {"exact pgd", "identity pgd", "worst case"} <= part["cells"]["blur"].keys()

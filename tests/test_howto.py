@@ -9,6 +9,7 @@ import pytest
 from pssr_keras import data, training
 from pssr_keras.attacks.base import REGISTRY
 from pssr_keras.commands import evaluate, train
+from pssr_keras.experiments import EXPERIMENTS
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "howto"
 COMMANDS = {"pssr-train": train.main, "pssr-evaluate": evaluate.main}
@@ -18,7 +19,9 @@ BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 @pytest.fixture
 def registries():
     """What a page adds is gone afterwards."""
-    kept = [(registry, dict(registry)) for registry in (data.DATASETS, training.DEFENSES, REGISTRY)]
+    kept = [
+        (registry, dict(registry)) for registry in (data.DATASETS, EXPERIMENTS, training.DEFENSES, REGISTRY)
+    ]
     yield
     for registry, content in kept:
         registry.clear()

@@ -425,7 +425,7 @@ def test_names_of_attacks_are_what_a_user_types():
 # --- the threat model ------------------------------------------------------------------------------------
 
 
-def test_the_threat_model_is_said_or_follows(toy_classifier, toy_images):
+def test_the_threat_model_is_said_or_follows(toy_classifier, toy_images, tmp_path):
     images, suite = toy_images.take(slice(0, 6)), [attacks.FGSM(0.1)]
     pssr, other = PSSR(toy_classifier, PixelSurgery()), small(seed=3)
 
@@ -437,6 +437,9 @@ def test_the_threat_model_is_said_or_follows(toy_classifier, toy_images):
     assert said(other, {"it": toy_classifier}, threat_model="transfer") == evaluation.TRANSFER
     assert said(other, {"it": toy_classifier}, threat_model="in words") == "in words"
     assert said(adaptive.sources(pssr), {"PSSR": pssr}) == evaluation.ADAPTIVE
+    pssr.save(tmp_path / "pssr.keras")
+    read = keras.saving.load_model(tmp_path / "pssr.keras")  # with a copy of the classifier
+    assert said(toy_classifier, {"undefended": toy_classifier, "PSSR": read}) == evaluation.OBLIVIOUS
     assert said({"exact": pssr, "identity": adaptive.Through(pssr)}, {"it": pssr}) == evaluation.ADAPTIVE
     for crafted_on, judged in ((other, toy_classifier), (pssr, toy_classifier), ({"a": other}, pssr)):
         with pytest.raises(InputError, match="threat_model is not given"):

@@ -1,9 +1,7 @@
-"""Promises of the project as a whole: its dependencies, the direction of its imports, its numbers."""
+"""Promises of the project as a whole: its dependencies, the direction of its imports, its settings."""
 
 import ast
-import dataclasses
 import graphlib
-import inspect
 import json
 import os
 import pathlib
@@ -16,7 +14,9 @@ import pytest
 import yaml
 
 import pssr_keras
-from pssr_keras import InputError, config, data, pretrained, settings
+from pssr_keras import InputError, config, data, pretrained
+from pssr_keras.experiments import EXPERIMENTS, Experiments
+from pssr_keras.settings import Experiment
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "pssr_keras"
@@ -149,50 +149,36 @@ def test_no_two_modules_of_a_room_import_each_other():
     graphlib.TopologicalSorter(graph).prepare()  # raises where there is a circle
 
 
-REASON = re.compile(r"# (paper, (section|eq\.|Fig\.|Table) ?\d|ours, because )")
-SAID_ELSEWHERE = {"dataset", "preset", "source", "seed", "defense"}  # names and a seed, no numbers
+def test_a_data_set_needs_no_number_of_its_own(monkeypatch):
+    """One line of experiments is enough; rows make tables."""
+    monkeypatch.setitem(EXPERIMENTS, "toys", Experiments(Experiment("toys")))
+    assert config.experiment("toys", "cpu") == Experiment("toys")
+    assert config.experiment("toys", "smoke").data.train_limit == 1_000
+    assert "toys" in config.presets()
+    assert "toys" not in config.reproductions()
+    entry = Experiments(Experiment("toys"), rows={"undefended": "cross_entropy"})
+    monkeypatch.setitem(EXPERIMENTS, "toys", entry)
+    assert list(config.reproductions()["toys"]) == ["smoke", "cpu"]
+    for numbers in config.reproductions()["toys"].values():
+        for changes in (numbers.main, numbers.robust, numbers.variant, numbers.other):
+            config.experiment("toys", "cpu", **config.parse_changes(changes))
+    assert entry.purifiers == {"PSSR": "pssr"}
 
 
-@pytest.mark.parametrize("entry", data.DATASETS.values(), ids=lambda entry: entry.name)
-def test_every_number_of_an_experiment_says_where_it_comes_from(entry):
-    """Each line of the tables of a data set, and each default, has its reason."""
-    source = (PACKAGE / "data" / f"{entry.name}.py").read_text()
-    lines = source.splitlines()
-    if entry.experiment is None:
-        return
-    groups = {"Experiment", "Reproduction", *(name for name in vars(settings) if name.endswith("Settings"))}
-    numbers = 0
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in groups:
-            for keyword in node.keywords:
-                if isinstance(keyword.value, ast.Call | ast.Dict | ast.Name) or keyword.arg in SAID_ELSEWHERE:
-                    continue
-                last = lines[keyword.value.end_lineno - 1]
-                assert REASON.search(last), last
-                numbers += 1
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "PRESETS":
-            for preset in node.value.values:
-                for value in preset.values:
-                    assert REASON.search(lines[value.end_lineno - 1]), lines[value.end_lineno - 1]
-                    numbers += 1
-    assert numbers > 20
+def test_every_entry_is_found_by_its_name():
+    assert list(EXPERIMENTS) == list(data.DATASETS)
+    for entries, name_of in (
+        (EXPERIMENTS, lambda e: e.experiment.dataset),
+        (data.DATASETS, lambda e: e.name),
+    ):
+        assert all(name == name_of(entry) for name, entry in entries.items())
 
 
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        settings.Experiment,
-        settings.Reproduction,
-        *(group for name, group in vars(settings).items() if name.endswith("Settings")),
-    ],
-)
-def test_every_default_says_where_it_comes_from(numbers):
-    source = inspect.getsource(numbers)
-    for field in dataclasses.fields(numbers):
-        if field.default is dataclasses.MISSING or field.name in SAID_ELSEWHERE:
-            continue
-        (line,) = re.findall(rf"^    {field.name}: .*$", source, re.MULTILINE)
-        assert REASON.search(line) or field.default in ((), 0.0), line
+def test_images_without_experiments_are_told_from_an_unknown_name(monkeypatch):
+    monkeypatch.setitem(data.DATASETS, "toys", data.DATASETS["mnist"])
+    for name, problem in (("toys", "data set 'toys' has no experiments"), ("toy", "unknown data set 'toy'")):
+        with pytest.raises(InputError, match=f"^{problem}, expected one of mnist, cifar10"):
+            config.experiment(name, "cpu")
 
 
 def test_presets_are_the_promised_ones():

@@ -19,7 +19,6 @@ from pssr_keras import (
     InputError,
     PixelSurgery,
     config,
-    data,
     evaluation,
     files,
     locks,
@@ -28,6 +27,7 @@ from pssr_keras import (
     surgery,
     training,
 )
+from pssr_keras.experiments import EXPERIMENTS
 from pssr_keras.reproduction import row_of
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -143,7 +143,7 @@ def test_every_preset_reads_its_own_changes(dataset):
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10", "cifar100"])
 def test_every_row_of_the_paper_is_made(dataset):
-    entry, paper = data.DATASETS[dataset], reproduction.published(dataset)
+    entry, paper = EXPERIMENTS[dataset], reproduction.published(dataset)
     rows = (*entry.rows, *entry.last_epochs, *entry.defenses)
     made = {entry.published_as.get(row, row) for row in rows}
     assert set(paper["table 1"]) <= made
@@ -413,6 +413,7 @@ def test_table_2_tells_only_of_rows_that_it_has():
 KILLED = textwrap.dedent("""
     import dataclasses, os, signal, sys
     from pssr_keras import data, reproduction
+    from pssr_keras.experiments import EXPERIMENTS
     from pssr_keras.training import fitting
 
     class Killing(fitting.Checkpoint):
@@ -430,8 +431,10 @@ KILLED = textwrap.dedent("""
     splits = {"train": images.take(slice(0, 800)), "test": images.take(slice(800, 1000))}
     bundled = dataclasses.replace(entry.bundled, load=splits.__getitem__, splits=("train", "test"))
     chosen = ("undefended", "RO", "BagT")
+    data.DATASETS["cifar100"] = dataclasses.replace(entry, bundled=bundled)
+    entry = EXPERIMENTS["cifar100"]
     rows = {row: entry.rows[row] for row in chosen}
-    data.DATASETS["cifar100"] = dataclasses.replace(entry, bundled=bundled, rows=rows)
+    EXPERIMENTS["cifar100"] = dataclasses.replace(entry, rows=rows)
     tiny = ["classifier.width=0.25", "validation_size=100", "data.train_limit=100", "classifier.epochs=2"]
     arguments = {"source": "bundled", "tables": ["table_1"], "changes": tiny}
     reproduction.run("cifar100", "smoke", sys.argv[1], **arguments)

@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from pssr_keras import InputError, data, evaluation, files, model_cards, pretrained, report
+from pssr_keras import InputError, evaluation, files, model_cards, pretrained, report
+from pssr_keras.experiments import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -72,7 +73,7 @@ def test_a_command_of_the_manifest_is_one_that_exists():
 
 
 def reproduction_rows(dataset):
-    entry = data.DATASETS[dataset]
+    entry = EXPERIMENTS[dataset]
     return {*entry.rows, *entry.defenses}
 
 
@@ -188,7 +189,7 @@ def test_a_record_names_no_path_of_a_machine(path):
 
 def test_the_worst_case_is_that_of_all_attacks_within_the_budget():
     parts = report.read_records(RESULTS / "mnist")["table_3"]["parts"]
-    assert {row for part in parts for row in part["cells"]} == set(data.DATASETS["mnist"].purifiers)
+    assert {row for part in parts for row in part["cells"]} == set(EXPERIMENTS["mnist"].purifiers)
     for part in parts:
         for cells in part["cells"].values():
             others = {column: cell for column, cell in cells.items() if column != evaluation.WORST_CASE}

@@ -26,7 +26,7 @@ class GradientRegularisation(Objective):
         penalty: weight of the squared norm of the gradient.
     """
 
-    penalty: float = 1.0  # ours, because more costs clean accuracy, which the paper's row keeps
+    penalty: float = 1.0  # more costs clean accuracy, which the paper's row keeps
 
     def loss(self, logits, x, y, noise, inner):
         return gradient_regularisation(logits, x, y, self.penalty)

@@ -68,9 +68,9 @@ class PrototypeConformity(Objective):
     attacked: bool = False
     weight: float = 1e-4  # their code on clean images; 1e-5 in its adversarial training
     centre_rate: float = 0.5  # their code
-    start_share: float = 0.2  # ours, because a short training has no time for their 164 epochs
-    lowest_budget: float = 0.0  # ours, because their budgets are those of CIFAR-10
-    highest_budget: float = 1.0  # ours, because no other row is trained beyond eps
+    start_share: float = 0.2  # a short training has no time for their 164 epochs
+    lowest_budget: float = 0.0  # their budgets are those of CIFAR-10
+    highest_budget: float = 1.0  # no other row is trained beyond eps
 
     def model(self, classifier, robust, eps, steps):
         return PrototypeTraining(

@@ -42,8 +42,8 @@ class TRADES(Objective):
             is flat, its direction is chance, and the network learns to be robust against that.
     """
 
-    one_over_lambda: float = 6.0  # paper, Table 1, TRADES
-    start: float = 0.001  # ours, because it is that of the code of Zhang et al. 2019
+    one_over_lambda: float = 6.0  # Table 1
+    start: float = 0.001  # as in the code of Zhang et al. 2019
 
     def loss(self, logits, x, y, noise, inner):
         return trades(logits, x, y, noise, one_over_lambda=self.one_over_lambda, start=self.start, **inner)

@@ -5,7 +5,6 @@ import typing
 
 import numpy as np
 
-from ..settings import Experiment, Reproduction
 from .images import Images
 
 
@@ -29,7 +28,7 @@ class Bundled:
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """A data set as its authors published it, and every number of the experiments on it.
+    """A data set as its authors published it: its images. What is done with them is in `experiments`.
 
     Attributes:
         name: in tensorflow-datasets and on the command line.
@@ -44,18 +43,6 @@ class DataSet:
             the first n, a validation split and random starts are the same in every copy; see
             `images.by_content`.
         bundled: images that work offline, if any.
-        experiment: the numbers of preset "cpu", if there are experiments.
-        presets: {preset: {name: value}}, changes to them.
-        reproductions: {preset: `Reproduction`}.
-        rows: {row of Table 1: objective of `baselines`}, how each classifier is trained.
-        last_epochs: {row of Table 1: row of `rows`}, the last epoch of a training that keeps its best one.
-        transfer_rows: rows of Table 2; all of `rows` if None.
-        published_as: {row: what the paper calls it}, where the names differ.
-        defenses: {row of the tables: a name of `training.DEFENSES`}, the purifiers.
-        adaptive_defenses: the same of purifiers that claim to stand before an attacker who knows them: in
-            Table 3 alone.
-        other_architecture: of a second substitute in Table 2, a name of `classifiers.CLASSIFIERS`.
-        cw_budget: L2 distance within which success of CW is counted in the tables.
     """
 
     name: str
@@ -66,27 +53,11 @@ class DataSet:
     statistics: dict | None = None
     by_content: bool = False
     bundled: Bundled | None = None
-    experiment: Experiment | None = None
-    presets: dict[str, dict] = dataclasses.field(default_factory=dict)
-    reproductions: dict[str, Reproduction] = dataclasses.field(default_factory=dict)
-    rows: dict[str, str] = dataclasses.field(default_factory=dict)
-    last_epochs: dict[str, str] = dataclasses.field(default_factory=dict)
-    transfer_rows: tuple[str, ...] | None = None
-    published_as: dict[str, str] = dataclasses.field(default_factory=dict)
-    defenses: dict[str, str] = dataclasses.field(default_factory=lambda: {"PSSR": "pssr"})
-    adaptive_defenses: dict[str, str] = dataclasses.field(default_factory=dict)
-    other_architecture: str | None = None
-    cw_budget: float | None = None
     title: str = ""
     class_names: tuple[str, ...] = ()
 
     def __str__(self):
         return self.title or self.name
-
-    @property
-    def purifiers(self):
-        """All purifiers, {row of the tables: a name of `training.DEFENSES`}."""
-        return self.defenses | self.adaptive_defenses
 
     def name_of(self, label):
         """The name of a class in words, or its number."""

@@ -18,11 +18,11 @@ __all__ = [
     "reachable", "read", "writable",
 ]  # fmt: skip
 
-NETWORK_SECONDS = 3.0  # ours, because the decision may take 5 and importing tensorflow-datasets is part of it
+NETWORK_SECONDS = 3.0  # the decision may take 5 and importing tensorflow-datasets is part of it
 
 
 WATCHED = 1.5  # seconds in which whoever prepares a data set is seen to write something; see `changing`
-QUIET = 30.0  # ours, because a download that was at work may stand still for so long
+QUIET = 30.0  # a download that was at work may stand still for so long
 PATIENCE = 1_800.0  # seconds that another process is waited for; CIFAR-10 is prepared in a minute or two
 LATELY = 600.0  # seconds; what nobody has written to for so long nobody is watched at
 

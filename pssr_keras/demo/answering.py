@@ -17,7 +17,7 @@ from .walking import attack_of, walk
 
 OBLIVIOUS, ADAPTIVE = "oblivious", "adaptive"
 BOTH = (OBLIVIOUS, ADAPTIVE)
-CURVE = 21  # ours, because more points of a curve are not told apart on a page
+CURVE = 21  # more points of a curve are not told apart on a page
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from .answering import dataset_of, defense_of, images_of, once, surrogates_of
 from .walking import STEPS, attack_of, walk
 
 FINE, COARSE = (1, 2, 3, 4, 6, 8, 10, 12, 16, 24, 32), tuple(range(5, 55, 5))
-MOST_STEPS = (10, 20, 40, 60, 100)  # ours, because 100 steps find nearly all that more find
-PATIENCE = 1.2  # seconds; ours, because an answer takes less than a second besides
+MOST_STEPS = (10, 20, 40, 60, 100)  # 100 steps find nearly all that more find
+PATIENCE = 1.2  # seconds; an answer takes less than a second besides
 QUERIES = 3  # of Square in the time of a step, about
 
 

@@ -11,10 +11,10 @@ from ..inputs import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
-MEGABYTES = 8  # ours, because photographs of telephones have 2 to 6
-PIXELS = 25_000_000  # ours, because photographs of telephones have 12 million, and each takes 4 bytes here
-INK = 0.2  # ours, because the shade of a photographed page stays below it
-HARDLY = 0.01  # ours, because a digit on a card fills more of it, and stray pixels around white ink less
+MEGABYTES = 8  # photographs of telephones have 2 to 6
+PIXELS = 25_000_000  # photographs of telephones have 12 million, and each takes 4 bytes here
+INK = 0.2  # the shade of a photographed page stays below it
+HARDLY = 0.01  # a digit on a card fills more of it, and stray pixels around white ink less
 DIGIT_SIDE = 20  # LeCun et al. 1998: digits fill a box of 20 x 20 pixels
 
 

@@ -26,8 +26,8 @@ STEPS = {
     "bim": 10,  # as evaluated, see `attacks.gradient`
     "mim": 10,  # as evaluated, see `attacks.gradient`
     "pgd": 40,  # as evaluated, see `attacks.gradient`
-    "apgd-ce": 30,  # ours, because more take longer than a visitor waits
-    "square": 300,  # ours, because more take longer than a visitor waits
+    "apgd-ce": 30,  # more take longer than a visitor waits
+    "square": 300,  # more take longer than a visitor waits
 }
 CHOSEN = ("bim", "mim", "pgd")  # whose steps are a choice; the programs of the last two are for one number
 

@@ -5,6 +5,7 @@ on the PSSR. Transfer: crafted on a substitute. Adaptive: crafted on surrogates 
 `attacks.adaptive`). All are the same call of `evaluate`.
 """
 
+import keras
 import numpy as np
 
 from ..attacks.autoattack import AutoAttack
@@ -136,14 +137,11 @@ def threat_model_in_words(threat_model, crafted_on, judged):
         return THREAT_MODELS.get(threat_model, threat_model)
     sources = list(crafted_on.values()) if isinstance(crafted_on, dict) else [crafted_on]
     models = list(judged.values())
-    others = [model for model in models if all(model is not source for source in sources)]
-    if not others and all(any(source is model for model in models) for source in sources):
+    others = [model for model in models if not any(alike(model, source) for source in sources)]
+    if not others and all(any(alike(source, model) for model in models) for source in sources):
         return WHITE_BOX
-    if (
-        others
-        and len(sources) == 1
-        and all(getattr(model, "classifier", None) is sources[0] for model in others)
-    ):
+    defended = [getattr(model, "classifier", None) for model in others]
+    if defended and len(sources) == 1 and all(alike(classifier, sources[0]) for classifier in defended):
         return OBLIVIOUS
     if len(models) == 1 and all(stands_for(source, models[0]) for source in sources):
         return ADAPTIVE
@@ -153,12 +151,23 @@ def threat_model_in_words(threat_model, crafted_on, judged):
     )
 
 
+def alike(model, other):
+    """Whether two models are one, or one was read from the file of the other; never so for None."""
+    if model is other or model is None or other is None:
+        return model is other and model is not None
+    if not (isinstance(model, keras.Model) and isinstance(other, keras.Model)):
+        return False
+    return (
+        weights_hash(model) == weights_hash(other) and identity(model)["digest"] == identity(other)["digest"]
+    )
+
+
 def stands_for(source, defense):
     """Whether a model is a defense, its classifier, or a surrogate of it."""
-    if source is defense or getattr(source, "defense", None) is defense:
+    if alike(source, defense) or alike(getattr(source, "defense", None), defense):
         return True
     classifier = getattr(defense, "classifier", None)
-    return classifier is not None and classifier in (source, getattr(source, "classifier", None))
+    return alike(source, classifier) or alike(getattr(source, "classifier", None), classifier)
 
 
 def named(runs):

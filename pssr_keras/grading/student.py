@@ -25,7 +25,7 @@ else:
     import statements
     from session import Session, told
 
-LONGEST = 16 * 2**20  # bytes of a message; ours, because 100 images take half a mebibyte
+LONGEST = 16 * 2**20  # bytes of a message; 100 images take half a mebibyte
 
 
 class Unreadable:

@@ -8,7 +8,7 @@ import stat
 
 from ..inputs import InputError
 
-LARGEST = 20 * 2**20  # bytes of a notebook; ours, because the tutorials keep to one mebibyte
+LARGEST = 20 * 2**20  # bytes of a notebook; the tutorials keep to one mebibyte
 NO_SUBMISSIONS = {"__MACOSX", "desktop.ini", "Thumbs.db"}
 MOODLE = re.compile(r"_\d+_assignsubmission_.*$")  # its downloads have a folder for each student
 

@@ -3,7 +3,8 @@
 A table's record holds `parts`, each a record of `evaluation.evaluate`; `row_of` puts a row together.
 """
 
-from .. import data, evaluation
+from .. import evaluation
+from ..experiments import EXPERIMENTS
 
 CW_WITHIN = "cw within budget"
 COLUMNS = ("benign", "fgsm", "bim", "mim", "pgd", "autoattack", "cw")
@@ -22,8 +23,8 @@ ARCHITECTURES = {
 
 
 def entry_of(record):
-    """The entry of the data set that a table is about."""
-    return data.DATASETS[record["dataset"]]
+    """The experiments that a table is about."""
+    return EXPERIMENTS[record["dataset"]]
 
 
 def architecture_of(record):

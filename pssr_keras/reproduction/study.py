@@ -12,6 +12,7 @@ import pathlib
 import re
 
 from .. import attacks, baselines, config, data, evaluation, locks, pretrained, training
+from ..experiments import EXPERIMENTS
 from ..files import expanded, load_model, read_json, write_json
 from ..inputs import InputError
 
@@ -68,8 +69,8 @@ class Study:
 
     @property
     def entry(self):
-        """The entry of the data set, with the rows of Table 1."""
-        return data.DATASETS[self.dataset]
+        """The experiments on the data set, with the rows of Table 1."""
+        return EXPERIMENTS[self.dataset]
 
     @property
     def eps(self):
@@ -235,7 +236,13 @@ class Study:
         return self.pssr(f"variant{row}", **ABLATION[row])
 
     def evaluate(self, crafted_on, judged, strong=False, images=None, suite=None, **options):
-        """`evaluation.evaluate` on images and attacks of this study, the strong ones or the others."""
+        """`evaluation.evaluate` on images and attacks of this study, the strong ones or the others.
+
+        Unless another threat model is named, who is judged beside `crafted_on` is a purifier before that
+        classifier, whose own copy of it was read from its file: the attacker is oblivious.
+        """
+        if any(model is not crafted_on for model in judged.values()):
+            options = {"threat_model": evaluation.OBLIVIOUS} | options
         options = {"progress": True, "cache": self.cache} | options
         images = self.images(strong) if images is None else images
         suite = self.suite(strong) if suite is None else suite
@@ -282,7 +289,7 @@ def check_dataset(name):
     """Refuse a data set whose tables cannot be made.
 
     Raises:
-        InputError: for one without `reproductions` in its entry of `data`.
+        InputError: for one without `rows` in its entry of `experiments`.
     """
     known = config.reproductions()
     if name not in known:
@@ -297,7 +304,7 @@ LOCK = "study.lock"
 def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=False, changes=()):
     """The study of a folder, which must be new or hold the same one; see `making.run`."""
     check_dataset(dataset)
-    presets = data.DATASETS[dataset].reproductions
+    presets = config.reproductions()[dataset]
     if preset not in presets:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(presets)}")
     settings = presets[preset]

@@ -74,7 +74,7 @@ def trainings_of(record):
     return {row: found[row] for row in rows_of(record) if row in found}
 
 
-BREAKDOWN = 0.1  # ours, because PGD accuracy on 500 images wavers by a few points from epoch to epoch
+BREAKDOWN = 0.1  # PGD accuracy on 500 images wavers by a few points from epoch to epoch
 
 
 def largest_fall(values):

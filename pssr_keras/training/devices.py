@@ -24,7 +24,7 @@ from ..inputs import InputError
 from ..precision import building_in
 from .device_layers import stand_in
 
-VISIBLE_AFTER = 120  # seconds until a file of the chief must be seen; ours, because NFS may hide one for 60
+VISIBLE_AFTER = 120  # seconds until a file of the chief must be seen; NFS may hide one for 60
 
 
 class Devices:
