@@ -170,7 +170,7 @@ def test_a_training_of_another_schedule_is_that_of_its_record_and_of_the_text(na
     assert f"AutoAttack leaves {told}" in text
 
 
-@pytest.mark.parametrize("dataset", data.DATASETS)
+@pytest.mark.parametrize("dataset", EXPERIMENTS)
 def test_the_tables_of_a_data_set_are_about_the_same_weights(dataset):
     records = report.read_records(RESULTS / dataset)
     found = {}
