@@ -146,7 +146,9 @@ def test_a_column_of_labels_is_judged_as_the_same_labels(toy_classifier, few):
 # Entrances for a set of images: (model, images).
 OF_SETS = {
     "evaluate": lambda model, images: evaluation.evaluate(model, {"m": model}, images, [ONE_STEP]),
-    "evaluate, judged": lambda model, images: evaluation.evaluate(abs_of(images), {"m": model}, images, []),
+    "evaluate, judged": lambda model, images: evaluation.evaluate(
+        abs_of(images), {"m": model}, images, [], threat_model="transfer"
+    ),
     "shard": lambda model, images: shards.evaluate(
         shards.Shard(1, 2), model, {"m": model}, images, [ONE_STEP]
     ),
@@ -172,7 +174,10 @@ def test_a_set_without_images_or_of_another_kind_is_refused(entrance, model, few
     refused(
         function, model, few.take(slice(0, 0)), match=r"there are no images in a batch of shape \(0, 8, 8"
     )
-    refused(function, model, (few.x, few.y), match=r"are a tuple, expected data.Images\(x, y, classes")
+    refused(
+        function, model, few.x, match=r"are a ndarray, expected \(x, y\).*labels are missing, give \(x, y\)"
+    )
+    refused(function, model, (few.x,), match=r"are a tuple of 1, expected \(x, y\), a tf.data.Dataset")
     beyond = set_of(few.x, few.y + 1, classes=10)
     refused(function, model, beyond, match="the labels range from 1 to 3, expected 0 to 2")
 
