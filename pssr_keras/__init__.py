@@ -6,13 +6,8 @@ open_standard_streams()
 check_keras()
 start_tensorflow()
 
-from . import (
-    attacks,
-    classifiers,
-    data,
-    evaluation,
-    training,
-)  # classifiers, so that Keras knows the layers of a saved one
+# classifiers, so that Keras knows the layers of a saved one
+from . import attacks, classifiers, data, evaluation, training
 from .attacks.compiled import clear_compiled
 from .cae import CAE
 from .config import experiment

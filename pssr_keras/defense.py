@@ -167,8 +167,8 @@ class PSSR(AroundFrozen):
     def train_step(self, data):
         """Refused, as here E is called in evaluation mode: its batch normalisation would stay as it is."""
         raise InputError(
-            "a PSSR is not trained by fit: make one by PSSR.fit_to, train its extrapolator by pssr_keras.CAE, "
-            "or all by pssr-train"
+            "a PSSR is not trained by fit: make one by PSSR.fit_to or pssr-train, or train its extrapolator "
+            "by pssr_keras.CAE"
         )
 
     def get_config(self):

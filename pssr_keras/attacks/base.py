@@ -287,7 +287,8 @@ class Attack:
             seed: integer; the same seed and indices give the same result, however images are batched.
             indices: (N,) the position of each image in its data set; 0 to N - 1 if None.
             batch_size: images at a time, so that any number fits into memory; all at once if None. It changes
-                the result by rounding only, see `evaluation.craft`.
+                the result by rounding only, see `evaluation.craft`; and of PGD with `best`, which stops when
+                all of a batch have fallen, which of the misclassified iterates is the result.
 
         Returns:
             Adversarial images (N, H, W, C), within eps of x and within [0, 1].

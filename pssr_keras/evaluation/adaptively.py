@@ -57,8 +57,8 @@ def evaluate_adaptively(
     """
     if not (hasattr(defense, "purify") and callable(getattr(defense, "classifier", None))):
         raise InputError(
-            f"the defense is a {type(defense).__name__} without a classifier and purify: judge a model by itself "
-            "by evaluate(model, images, attacks)"
+            f"the defense is a {type(defense).__name__} without a classifier and purify: judge a model "
+            "by itself by evaluate(model, images, attacks)"
         )
     check_model(defense)
     eps = parse_eps(eps)

@@ -4,7 +4,7 @@ run.py         the stages in their order
 classifier.py  stage 1
 pairs.py       stage 2: attacked training images, and batches of pairs
 pssr.py        stage 3: the CAE
-fit_to.py      stages 2 and 3 around a classifier of one's own, on arrays
+arrays.py      stages 2 and 3 around a classifier of one's own, on arrays
 arn.py         another purifier in its place; they are named in defenses.py
 hardened.py    in place of both: E trained against attacks on the whole pipeline
 fitting.py     epochs that can be interrupted: batches, callbacks, schedules
@@ -16,11 +16,11 @@ folder.py      whose folder it is, and what is kept there
 from ..data import first
 from ..files import load_model, read_json, write_atomically, write_json
 from .arn import make_arn, train_arn, versions_dataset
+from .arrays import fit_to
 from .brought_along import check_pixels, classifier_of
 from .classifier import train_classifier
 from .defenses import DEFENSES, Defense, train_defense
 from .devices import ONE_DEVICE, Devices
-from .fit_to import fit_to
 from .fitting import (
     Checkpoint,
     SGDWithDecayInGradient,
