@@ -6,7 +6,8 @@ open_standard_streams()
 check_keras()
 start_tensorflow()
 
-from . import attacks, classifiers  # classifiers, so that Keras knows the layers of a saved one
+# classifiers, so that Keras knows the layers of a saved one
+from . import attacks, classifiers, data, evaluation, training
 from .attacks.compiled import clear_compiled
 from .cae import CAE
 from .config import experiment
@@ -28,7 +29,10 @@ __all__ = [
     "checks",
     "classifiers",
     "clear_compiled",
+    "data",
+    "evaluation",
     "experiment",
     "load_pretrained",
     "model_card",
+    "training",
 ]

@@ -1,13 +1,21 @@
 """The defense on one page: purify(x) = restore(remove(x)), and PSSR(x) = classify(purify(x))."""
 
-import keras
+import importlib
+import typing
 
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .attacks import compiled
+from .batching import in_batches, size_of_batches
 from .frozen import AroundFrozen
-from .inputs import InputError, check_batch, check_model, check_outputs, unbounded
+from .inputs import InputError, check_batch, check_images, check_model, check_outputs, unbounded
 from .precision import building_in
 from .surgery import PixelSurgery
 
 STAGES = ("classifier", "surgery", "extrapolator", "guide")
+AT_ONCE = 500  # images of an array that are purified at once where nothing else is asked for
 PIPELINE = "pipeline"  # the guide of a defense whose own answer F(E(x)) guides its surgery
 
 
@@ -80,9 +88,55 @@ class PSSR(AroundFrozen):
         x_t = self.checked(x_t)
         return x_t if self.extrapolator is None else self.extrapolator(x_t, training=False)
 
-    def purify(self, x):
-        """Both stages: E(x_t) of images x."""
+    def purify(self, x: typing.Any, batch_size: int | None = None) -> typing.Any:
+        """Both stages: E(x_t) of images x.
+
+            pssr.purify(x, batch_size=128)
+
+        Args:
+            x: (B, H, W, C), float32 in [0, 1].
+            batch_size: images at a time, through one compiled function: for any number of them.
+
+        Returns:
+            (B, H, W, C), a tensor, through which gradients flow; with a batch size a NumPy array.
+        """
+        if batch_size is not None:
+            return self._purify_in_batches(x, batch_size)
+        if isinstance(x, np.ndarray) and len(x) > AT_ONCE:  # no gradient flows to an array
+            return tf.constant(self._purify_in_batches(x, AT_ONCE))
         return self.restore(self.remove(x))
+
+    def _purify_in_batches(self, x, batch_size):
+        x = check_images(x, check_model(self.classifier))
+        with compiled.unchanged(self):
+            purify = compiled.kept("purify", self, self._compiled_purify)
+            return in_batches(purify, (x,), size_of_batches(len(x), batch_size))
+
+    def _compiled_purify(self):
+        return tf.function(lambda x: self.restore(self.remove(x)), autograph=False, reduce_retracing=True)
+
+    @classmethod
+    def fit_to(
+        cls,
+        classifier: keras.Model,
+        x: typing.Any,
+        y: typing.Any = None,
+        *,
+        eps: float | str,
+        epochs: int | None = None,
+        validation: typing.Any = None,
+        surgery: PixelSurgery | typing.Literal[False] | None = None,
+        seed: int = 0,
+        verbose: bool | int = True,
+        **changes,
+    ) -> "PSSR":
+        """A PSSR trained around a classifier on images and labels; see `training.fit_to`.
+
+        pssr = PSSR.fit_to(classifier, x, y, eps="8/255", epochs=8)
+        """
+        training = importlib.import_module(".training", __package__)  # here, as it needs this module
+        options = {"epochs": epochs, "validation": validation, "surgery": surgery, "seed": seed}
+        return training.fit_to(classifier, x, y, eps=eps, verbose=verbose, **options, **changes)
 
     def checked(self, x):
         """Images, refused if they are not float32 in [0, 1] or not of the classifier's shape."""
@@ -113,7 +167,8 @@ class PSSR(AroundFrozen):
     def train_step(self, data):
         """Refused, as here E is called in evaluation mode: its batch normalisation would stay as it is."""
         raise InputError(
-            "a PSSR is not trained by fit: train its extrapolator by pssr_keras.CAE, or all by pssr-train"
+            "a PSSR is not trained by fit: make one by PSSR.fit_to or pssr-train, or train its extrapolator "
+            "by pssr_keras.CAE"
         )
 
     def get_config(self):

@@ -54,8 +54,8 @@ def test_the_clean_image_cannot_reach_the_extrapolator(pssr, toy_images):
         extrapolator.__class__ = original
     ((x_t,),) = fed
     np.testing.assert_array_equal(x_t, pssr.surgery.remove(pssr.classifier, tf.constant(x_adv)))
-    for method in (PSSR.purify, PSSR.remove):
-        assert list(inspect.signature(method).parameters) == ["self", "x"]
+    for method, sizes in ((PSSR.purify, ["batch_size"]), (PSSR.remove, [])):
+        assert list(inspect.signature(method).parameters) == ["self", "x", *sizes]
 
 
 def test_stages_take_numpy_arrays_as_well(pssr, toy_images):

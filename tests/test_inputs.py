@@ -174,7 +174,10 @@ def test_a_set_without_images_or_of_another_kind_is_refused(entrance, model, few
     refused(
         function, model, few.take(slice(0, 0)), match=r"there are no images in a batch of shape \(0, 8, 8"
     )
-    refused(function, model, (few.x, few.y), match=r"are a tuple, expected data.Images\(x, y, classes")
+    refused(
+        function, model, few.x, match=r"are a ndarray, expected \(x, y\).*labels are missing, give \(x, y\)"
+    )
+    refused(function, model, (few.x,), match=r"are a tuple of 1, expected \(x, y\), a tf.data.Dataset")
     beyond = set_of(few.x, few.y + 1, classes=10)
     refused(function, model, beyond, match="the labels range from 1 to 3, expected 0 to 2")
 

@@ -45,7 +45,9 @@ class Surrogate(PSSR):
 class Identity(Surrogate):
     """BPDA as Athalye et al. 2018 write it for purifiers: backward, the purifier does nothing."""
 
-    def purify(self, x):
+    def purify(self, x, batch_size=None):
+        if batch_size is not None:  # an array, through which no gradient flows
+            return super().purify(x, batch_size)
         return replace_gradient(tf.stop_gradient(super().purify(tf.stop_gradient(x))), x)
 
 

@@ -5,6 +5,7 @@ four; each attack is tried on the images that survived those before.
 """
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -49,6 +50,8 @@ class AutoAttack(Attack):
 
     mode: str = "fast"
     few_classes: bool = False
+
+    takes_any_number: typing.ClassVar[bool] = True
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,9 +1,10 @@
 """What every attack shares: its call, its checks, its randomness and the names users type.
 
 An attack is a frozen dataclass whose fields are its whole configuration, so it can serve as a key
-and go into a record. It is called on one batch:
+and go into a record. It is called on one batch, or with a batch size on any number of images:
 
     x_adv = PGD(eps=0.3, steps=40)(model, x, y, seed=0)
+    x_adv = PGD("8/255")(model, x, y, batch_size=128)
 
 `model` is any callable that maps images (B, H, W, C) in [0, 1] to logits (B, K); a Keras model is
 called with training=False. Attacks compute in float32: logits of a float64 model are cast, and a model
@@ -20,7 +21,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError, check_attacked, check_outputs, parse_eps, parse_fields, plain_fields
+from ..batching import in_batches, size_of_batches
+from ..inputs import (
+    InputError,
+    check_attacked,
+    check_images,
+    check_indices,
+    check_labels,
+    check_model,
+    check_outputs,
+    check_seed,
+    parse_eps,
+    parse_fields,
+    plain_fields,
+)
 from . import compiled
 from .finite_gradient import refuse_bad_gradients, with_finite_gradient
 
@@ -228,6 +242,8 @@ class Attack:
     name: typing.ClassVar[str]
     norm: typing.ClassVar[str] = "Linf"
     uses_gradient: typing.ClassVar[bool] = True
+    # Whether one trace serves any number of images: then a last partial batch is not padded.
+    takes_any_number: typing.ClassVar[bool] = False
     # Fields that `perturb` may get as scalar tensors: attacks that differ in nothing else are traced once.
     scalars: typing.ClassVar[tuple[str, ...]] = ()
 
@@ -251,22 +267,52 @@ class Attack:
         """
         raise NotImplementedError
 
-    def __call__(self, model, x, y, seed=0, indices=None):
-        """Perturb one batch.
+    def __call__(
+        self,
+        model: typing.Callable,
+        x: np.ndarray,
+        y: np.ndarray,
+        seed: int = 0,
+        indices: np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Perturb images, all at once or batch by batch.
+
+            x_adv = PGD("8/255")(model, x, y, batch_size=128)
 
         Args:
             model: images -> logits; a Keras model or any function that TensorFlow can trace.
-            x: images (B, H, W, C), float32 in [0, 1].
-            y: true labels (B,) or (B, 1), integers; the labels to reach if `targeted`.
+            x: images (N, H, W, C), float32 in [0, 1].
+            y: true labels (N,) or (N, 1), integers; the labels to reach if `targeted`.
             seed: integer; the same seed and indices give the same result, however images are batched.
-            indices: (B,) the position of each image in its data set; 0 to B - 1 if None.
+            indices: (N,) the position of each image in its data set; 0 to N - 1 if None.
+            batch_size: images at a time, so that any number fits into memory; all at once if None. It changes
+                the result by rounding only, see `evaluation.craft`; and of PGD with `best`, which stops when
+                all of a batch have fallen, which of the misclassified iterates is the result.
 
         Returns:
-            Adversarial images (B, H, W, C), within eps of x and within [0, 1].
+            Adversarial images (N, H, W, C), within eps of x and within [0, 1].
 
         Raises:
             InputError: for images, labels or a model that do not fit; see `inputs`.
         """
+        if batch_size is None:
+            return self._one_batch(model, x, y, seed, indices)
+        x = check_images(x, check_model(model))  # all of it, before any work
+        y, seed, indices = check_labels(y, len(x)), check_seed(seed), check_indices(indices, len(x))
+        check_model(model, x.shape[1:], y)
+        size = size_of_batches(len(x), batch_size)
+        return self.batch_by_batch(model, x, y, seed, indices, size)
+
+    def batch_by_batch(self, model, x, y, seed, indices, size, done=lambda count: None):
+        """`__call__` on checked arrays in batches of one size; `done` is told how many images are done."""
+
+        def attacked(x, y, indices):
+            return self(model, x, y, seed=seed, indices=indices)
+
+        return in_batches(attacked, (x, y, indices), size, not self.takes_any_number, done)
+
+    def _one_batch(self, model, x, y, seed, indices):
         with compiled.unchanged(model), refuse_bad_gradients(self, model, x, y):
             x, y, logits, seed, indices = check_attacked(
                 model, functools.partial(answers, model), x, y, seed, indices

@@ -17,6 +17,7 @@ import functools
 import itertools
 import os
 import threading
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -68,6 +69,8 @@ class SurvivorAttack(Attack):
     """
 
     mode: str = "fast"
+
+    takes_any_number: typing.ClassVar[bool] = True
 
     def __post_init__(self):
         super().__post_init__()

@@ -106,23 +106,24 @@ def evaluate(arguments):
 
     if shard and (advice := shards.advice(shard, len(images), arguments.batch_size)):
         print(advice)
-    judged = {row: pssr} if is_adaptive else training.stages(pssr)
-    if arguments.substitute:  # whether it is any good tells what an attack that fails is worth
-        judged = crafted_on | judged
-    evaluated = functools.partial(shards.evaluate, shard) if shard else evaluation.evaluate
-    record = evaluated(
-        crafted_on if is_adaptive else next(iter(crafted_on.values())),
-        judged,
-        images,
-        suite,
-        queried={row: pssr} if is_adaptive else None,
-        further=further,
-        threat_model=arguments.threat_model,
-        seed=arguments.seed,
-        batch_size=arguments.batch_size,
-        progress=True,
-        cache=arguments.cache,
-    )
+    options = {
+        "further": further,
+        "seed": arguments.seed,
+        "batch_size": arguments.batch_size,
+        "progress": True,
+        "cache": arguments.cache,
+    }
+    if is_adaptive:
+        options |= {"attacks": suite, "surrogates": crafted_on, "name": row, "shard": shard}
+        record = evaluation.evaluate_adaptively(pssr, images, eps, **options)
+    else:
+        judged = training.stages(pssr)
+        if arguments.substitute:  # whether it is any good tells what an attack that fails is worth
+            judged = crafted_on | judged
+        evaluated = functools.partial(shards.evaluate, shard) if shard else evaluation.evaluate
+        attacked = next(iter(crafted_on.values()))
+        options["threat_model"] = arguments.threat_model
+        record = evaluated(attacked, judged, images, suite, **options)
     record = {"weights_from": weights, "configuration": configuration, **record}
     if arguments.substitute:
         record["substitute"] = str(arguments.substitute)

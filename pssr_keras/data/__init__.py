@@ -14,12 +14,13 @@ from . import sources
 from .cifar10 import CIFAR10
 from .cifar100 import CIFAR100
 from .dataset import Bundled, DataSet
+from .given import images_of
 from .images import Images, by_content, first, from_pixels, split_validation, to_pixels
 from .mnist import MNIST
 
 __all__ = [
-    "DATASETS", "SOURCES", "Bundled", "DataSet", "Images", "by_content", "first", "from_pixels", "load",
-    "resolve_source", "split_validation", "to_pixels",
+    "DATASETS", "SOURCES", "Bundled", "DataSet", "Images", "by_content", "first", "from_pixels", "images_of",
+    "load", "resolve_source", "split_validation", "to_pixels",
 ]  # fmt: skip
 
 SOURCES = ("auto", "tfds", "bundled")

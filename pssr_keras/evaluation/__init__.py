@@ -5,6 +5,7 @@ cache        adversarial images on disk
 statistics   flags, intervals, exact tests, the worst case
 provenance   hashes of weights, versions: what a number was measured with
 records      `evaluate`: who crafts, who is judged, and a record that says all of it
+adaptively   `evaluate_adaptively`: the attacker knows the defense, and tries everything
 text         a record in words
 findings     how sure a check is of what it saw, and what that says of a table
 measurements what the checks look at
@@ -14,17 +15,17 @@ checks       signs that an attack failed
 shards       a set of images in parts, on several machines, and the parts merged
 """
 
+from ..batching import batches, pad
 from ..files import file_hash
 from ..progress import Progress
 from . import binarisation, cache, checks, shards
+from .adaptively import evaluate_adaptively
 from .crafting import (
     LABELS,
-    batches,
     check_labels_kind,
     correct,
     craft,
     logits_of,
-    pad,
     run_autoattack,
     with_labels,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "correct",
     "craft",
     "evaluate",
+    "evaluate_adaptively",
     "file_hash",
     "flags_of",
     "identity",

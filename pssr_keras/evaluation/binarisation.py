@@ -143,7 +143,7 @@ def run(attack, defense, images, surrogate=None, seed=0, inner=INNER, guesses=GU
     Args:
         attack: an attack of `pssr_keras.attacks` in the Linf norm, as in the evaluation it is to confirm.
         defense, surrogate: see `binarised`.
-        images: `data.Images`; their labels do not matter.
+        images: whatever `data.images_of` takes; their labels do not matter.
         seed: integer; with the index of each image it determines all points.
         inner: number of inner points.
         guesses: number of guesses, half corners and half points of the ball.
@@ -154,7 +154,8 @@ def run(attack, defense, images, surrogate=None, seed=0, inner=INNER, guesses=GU
     Raises:
         InputError: see `binarised`, for an attack in another norm, or for images that do not fit.
     """
-    seed = check_task(images, [defense] if surrogate is None else [defense, surrogate], seed, batch_size)
+    models = [defense] if surrogate is None else [defense, surrogate]
+    images, seed = check_task(images, models, seed, batch_size)
     if attack.norm != "Linf":
         raise InputError(f"{attack.name} has the norm {attack.norm}, expected Linf")
     whole, twin, features, readout = binarised(defense, surrogate)

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..attacks.base import compiled_logits, distances
 from ..attacks.finite_gradient import place_of
+from ..batching import batches, pad
 from ..inputs import InputError, check_logits
 from ..progress import Progress
-from .crafting import batches, pad
 from .findings import (
     BROKEN,
     FAIL,
@@ -86,7 +86,7 @@ def run(
 
     Args:
         model: the defense, images -> logits: whose accuracy counts.
-        images: `data.Images`, about a hundred.
+        images: about a hundred: (x, y), a tf.data.Dataset, or `data.Images`; see `data.images_of`.
         eps: the budget of the evaluation, Linf.
         surrogate: what the attacker differentiates; the model itself if None. Naming the classifier
             checks an oblivious evaluation, and rightly fails.

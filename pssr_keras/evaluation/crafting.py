@@ -13,8 +13,9 @@ import numpy as np
 from ..attacks import compiled
 from ..attacks.autoattack import AutoAttack
 from ..attacks.base import answers, compiled_logits
-from ..attacks.survivors import SurvivorAttack
-from ..data.images import check_labelled
+from ..batching import batches, pad, size_of_batches
+from ..data.given import images_of
+from ..data.images import Images
 from ..inputs import (
     InputError,
     check_images,
@@ -24,29 +25,13 @@ from ..inputs import (
     check_model,
     check_rows,
     check_seed,
+    shapes_of,
 )
 from ..progress import Progress
 from . import cache as caching
 from .provenance import code_hash, identity, versions
 
 LABELS = ("true", "predicted", "random target")
-
-
-def batches(count, batch_size):
-    """Slices of at most batch_size that cover range(count)."""
-    return [slice(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
-
-
-def pad(array, length):
-    """Repeat the last row until there are `length` rows, so that every batch has one shape."""
-    missing = length - len(array)
-    return array if missing == 0 else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
-
-
-def size_of_batches(count, batch_size, fixed_size=False):
-    """How many images every batch holds, the last one padded; no more than there are unless fixed."""
-    batch_size = check_integer("batch_size", batch_size, 1)
-    return batch_size if fixed_size else min(batch_size, count)
 
 
 def logits_of(model, x, batch_size=500, fixed_size=False):
@@ -90,22 +75,36 @@ def correct(model, x, y, batch_size=500, fixed_size=False):
     return logits.argmax(axis=-1) == check_labels(y, len(x), logits.shape[-1])
 
 
+def labelled(images, models) -> Images:
+    """Images in any form that `data.images_of` takes, of as many classes as a model says it returns.
+
+    Raises:
+        InputError: for what are no labelled images, or for none.
+    """
+    if isinstance(images, Images):
+        return images_of(images)
+    known = [returned[0] for model in models if callable(model) and (returned := shapes_of(model)[1])]
+    return images_of(
+        images, next((classes for classes in known if classes is not None and classes > 1), None)
+    )
+
+
 def check_task(images, models, seed=0, batch_size=500):
-    """Refuse, before any work, what is asked to be attacked or judged; return the seed as an int.
+    """Refuse, before any work, what is asked to be attacked or judged; return the `Images` and the seed.
 
     Args:
-        images: `data.Images`, at least one.
+        images: labelled images, at least one: whatever `data.images_of` takes.
         models: those that will see the images; what they say of themselves must fit.
         seed, batch_size: integers.
 
     Raises:
         InputError: for whatever of it does not fit.
     """
-    check_labelled(images)
+    images = labelled(images, models)
     for model in models:
         check_model(model, images.x.shape[1:], images.y)
     check_integer("batch_size", batch_size, 1)
-    return check_seed(seed)
+    return images, check_seed(seed)
 
 
 def check_labels_kind(kind):
@@ -129,7 +128,7 @@ def with_labels(kind, attack, model, images, seed=0, batch_size=500, fixed_size=
         InputError: for an unknown kind, or images or a model that do not fit.
     """
     check_labels_kind(kind)
-    seed = check_task(images, [model], seed, batch_size)
+    images, seed = check_task(images, [model], seed, batch_size)
     if kind == "true":
         return attack, images
     logits = logits_of(model, images.x, batch_size, fixed_size)
@@ -147,7 +146,7 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
     Args:
         attack: an attack of `pssr_keras.attacks`.
         model: what the attack is crafted on, images -> logits.
-        images: `data.Images` with true labels.
+        images: with true labels: (x, y), a tf.data.Dataset, or `data.Images`; see `data.images_of`.
         seed: integer; with the index of each image it determines the random starts.
         batch_size: images at a time; it changes speed and memory, and the result only by rounding: Square and
             APGD-T follow the last bit of a logit, so a flag in a hundred may differ.
@@ -163,7 +162,7 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
     Raises:
         InputError: for images, labels or a model that do not fit; see `inputs`.
     """
-    seed = check_task(images, [model], seed, batch_size)
+    images, seed = check_task(images, [model], seed, batch_size)
     if isinstance(attack, AutoAttack):
         return run_autoattack(attack, model, images, seed, batch_size, label, cache, fixed_size).x_adv
     if cache is not None and (known := identity(model))["digest"] is None:
@@ -182,15 +181,8 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
             lambda: craft(attack, model, images, seed, batch_size, label, None, fixed_size),
         )
     batch_size = size_of_batches(len(images), batch_size, fixed_size)
-    x_adv = np.empty_like(images.x)
-    progress = Progress(label, len(images))
-    for rows in batches(len(images), batch_size):
-        # An attack on survivors takes any number of images; others are traced once for each.
-        size = rows.stop - rows.start if isinstance(attack, SurvivorAttack) else batch_size
-        x, y, indices = (pad(part[rows], size) for part in (images.x, images.y, images.indices))
-        x_adv[rows] = attack(model, x, y, seed=seed, indices=indices)[: rows.stop - rows.start]
-        progress.update(rows.stop)
-    return x_adv
+    done = Progress(label, len(images)).update
+    return attack.batch_by_batch(model, images.x, images.y, seed, images.indices, batch_size, done)
 
 
 def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, cache=None, fixed_size=False):
@@ -205,7 +197,7 @@ def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, ca
     Raises:
         InputError: as `craft`.
     """
-    seed = check_task(images, [model], seed, batch_size)
+    images, seed = check_task(images, [model], seed, batch_size)
 
     def attack_part(part, rows):
         name = f"{label}: {part.name}, {len(rows)} images still stand" if label else None

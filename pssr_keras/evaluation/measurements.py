@@ -17,9 +17,10 @@ from ..attacks.base import (
 )
 from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
 from ..attacks.square import Square
+from ..batching import batches
 from ..inputs import InputError, check_labels, check_rows, parse_eps, plain
 from . import binarisation
-from .crafting import batches, check_task, correct, craft, logits_of
+from .crafting import check_task, correct, craft, logits_of
 from .double_precision import slopes
 
 SAME = 1e-4  # of the largest logit: nearer, two answers are the same
@@ -42,8 +43,8 @@ class Measurements:
         self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100, planted=20
     ):
         self.model, self.surrogate = model, model if surrogate is None else surrogate
-        self.images, self.eps = images, parse_eps(eps)
-        self.seed = check_task(images, [self.model, self.surrogate], seed)
+        self.eps = parse_eps(eps)
+        self.images, self.seed = check_task(images, [self.model, self.surrogate], seed)
         self.steps, self.queries, self.draws, self.planted = map(plain, (steps, queries, draws, planted))
 
     @property

@@ -5,11 +5,13 @@ on the PSSR. Transfer: crafted on a substitute. Adaptive: crafted on surrogates 
 `attacks.adaptive`). All are the same call of `evaluate`.
 """
 
+import typing
+
 import keras
 import numpy as np
 
 from ..attacks.autoattack import AutoAttack
-from ..attacks.base import distances, names_of
+from ..attacks.base import Attack, distances, names_of
 from ..inputs import InputError
 from .crafting import check_task, correct, craft, run_autoattack, with_labels
 from .provenance import identity, images_hash, text_of_indices, versions, weights_hash
@@ -30,28 +32,33 @@ EVERY_DISTANCE = "every_distance"  # of a shard's images, exactly
 
 
 def evaluate(
-    crafted_on,
-    judged,
-    images,
-    attacks,
+    crafted_on: typing.Any,
+    judged: typing.Any = None,
+    images: typing.Any = None,
+    attacks: typing.Iterable[Attack] | None = None,
     *,
-    queried=None,
-    further=(),
-    labels="true",
-    threat_model=None,
-    seed=0,
-    batch_size=500,
-    progress=False,
-    cache=None,
-    is_shard=False,
-):
-    """Accuracy of several models on clean images and under several attacks.
+    queried: dict[str, typing.Callable] | None = None,
+    further: typing.Iterable[tuple] = (),
+    labels: str = "true",
+    threat_model: str | None = None,
+    seed: int = 0,
+    batch_size: int = 500,
+    progress: bool = False,
+    cache: typing.Any = None,
+    is_shard: bool = False,
+) -> dict:
+    """Accuracy of models on clean images and under several attacks.
+
+        evaluate(model, (x, y), [PGD("8/255")])                           the model that is attacked is judged
+        evaluate(classifier, {"PSSR": pssr}, (x, y), [PGD("8/255")])      another one is
 
     Args:
         crafted_on: the model that the attacks see, images -> logits; or {name: model}, each of which is
             attacked in turn.
-        judged: {row name: model}, whose answers count.
-        images: `data.Images`.
+        judged: {row name: model}, whose answers count. Left out, the images in its place, it is the attacked
+            model itself, under its own name.
+        images: (x, y), a tf.data.Dataset of batches or single examples, or `data.Images`; see
+            `data.images_of`.
         attacks: attacks of `pssr_keras.attacks`; several of one class have a column each, named by the fields
             in which they differ.
         queried: {name: model}, what attacks without gradients query where several models are attacked; the
@@ -74,13 +81,14 @@ def evaluate(
         Where several models are attacked, columns are named "model attack", and there is a worst case.
 
     Raises:
-        InputError: for images, labels or models that do not fit; see `inputs`.
+        InputError: for images, labels, attacks or models that do not fit; see `inputs`.
     """
+    judged, images, attacks = task_of(crafted_on, judged, images, attacks)
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
     queried = dict(list(sources.items())[:1]) if queried is None else queried
     models = [*sources.values(), *judged.values(), *queried.values(), *(model for _, model, _ in further)]
-    seed = check_task(images, models, seed, batch_size)
+    images, seed = check_task(images, models, seed, batch_size)
     threat_model = threat_model_in_words(threat_model, crafted_on, judged)
     size = {"batch_size": batch_size, "fixed_size": is_shard}
     runs = named(runs_of(attacks, sources, queried)) + named(further)
@@ -125,6 +133,35 @@ def evaluate(
         "digests": {row: identity(model)["digest"] for row, model in judged.items()},
         "cells": with_worst_case(cells, described) if several else cells,
     }
+
+
+def task_of(crafted_on, judged, images, attacks):
+    """{row name: model} that are judged, images and attacks, from the arguments of `evaluate` in either form.
+
+    Raises:
+        InputError: if the arguments are those of neither, or the attacks are none.
+    """
+    given = [part for part in (judged, images, attacks) if part is not None]
+    if not isinstance(judged, dict):
+        if len(given) == 3:
+            raise InputError(
+                f"what is judged is a {type(judged).__name__}, expected {{row name: model}}, or "
+                "evaluate(model, images, attacks) where the attacked model itself is judged"
+            )
+        if isinstance(crafted_on, dict):
+            raise InputError("several models are attacked: say which are judged, {row name: model}")
+        name = getattr(crafted_on, "name", None)
+        given = [{name if name and isinstance(name, str) else "model": crafted_on}, *given]
+    if len(given) != 3:
+        raise InputError("images or attacks are missing: give evaluate(model, (x, y), [attacks.PGD(eps)])")
+    judged, images, attacks = given
+    attacks = [attacks] if isinstance(attacks, Attack) else attacks
+    listed = list(attacks) if isinstance(attacks, typing.Iterable) else [attacks]
+    wrong = [one for one in listed if not hasattr(one, "perturb")]
+    if wrong:
+        found = repr(wrong[0]) if isinstance(wrong[0], str) else f"a {type(wrong[0]).__name__}"
+        raise InputError(f"an attack is {found}, expected a list of them such as [attacks.PGD(eps)]")
+    return judged, images, listed
 
 
 def threat_model_in_words(threat_model, crafted_on, judged):

@@ -12,14 +12,15 @@ import collections
 import dataclasses
 import json
 import pathlib
+import typing
 
 import numpy as np
 
-from ..data.images import check_labelled
+from ..batching import batches
 from ..inputs import InputError, check_integer
 from ..settings import flat
 from . import records
-from .crafting import batches
+from .crafting import labelled
 from .provenance import images_hash, indices_of, text_of_indices
 from .statistics import flags_of, measurement
 
@@ -76,15 +77,26 @@ def parse(text):
     return Shard(int(number), int(count))
 
 
-def evaluate(shard, crafted_on, judged, images, attacks, *, batch_size=500, **options):
+def evaluate(
+    shard: Shard,
+    crafted_on: typing.Any,
+    judged: typing.Any = None,
+    images: typing.Any = None,
+    attacks: typing.Any = None,
+    *,
+    batch_size: int = 500,
+    **options,
+) -> dict:
     """`records.evaluate` on one shard of the images; its record says what `merge` needs.
 
     Args:
         shard: `Shard`.
-        images: `data.Images`, all that are to be evaluated.
-        crafted_on, judged, attacks, batch_size, options: see `records.evaluate`.
+        images: all that are to be evaluated.
+        crafted_on, judged, attacks, batch_size, options: see `records.evaluate`; either form of it will do.
     """
-    check_labelled(images)
+    judged, images, attacks = records.task_of(crafted_on, judged, images, attacks)
+    sources = crafted_on.values() if isinstance(crafted_on, dict) else [crafted_on]
+    images = labelled(images, [*sources, *judged.values()])
     batch_size = min(check_integer("batch_size", batch_size, 1), len(images))
     part = images.take(shard.rows(len(images), batch_size))
     record = records.evaluate(

@@ -4,6 +4,7 @@ run.py         the stages in their order
 classifier.py  stage 1
 pairs.py       stage 2: attacked training images, and batches of pairs
 pssr.py        stage 3: the CAE
+arrays.py      stages 2 and 3 around a classifier of one's own, on arrays
 arn.py         another purifier in its place; they are named in defenses.py
 hardened.py    in place of both: E trained against attacks on the whole pipeline
 fitting.py     epochs that can be interrupted: batches, callbacks, schedules
@@ -15,6 +16,7 @@ folder.py      whose folder it is, and what is kept there
 from ..data import first
 from ..files import load_model, read_json, write_atomically, write_json
 from .arn import make_arn, train_arn, versions_dataset
+from .arrays import fit_to
 from .brought_along import check_pixels, classifier_of
 from .classifier import train_classifier
 from .defenses import DEFENSES, Defense, train_defense
@@ -41,7 +43,7 @@ from .selection import HeldOut, best_of, held_out_attack
 __all__ = [
     "DEFENSES", "ONE_DEVICE", "Checkpoint", "Defense", "Devices", "HeldOut", "SGDWithDecayInGradient",
     "TimeToGo", "augment", "best_of", "check_free", "check_names", "check_pixels", "classifier_of",
-    "classifier_optimizer", "epochs_of_batches", "evaluate_run", "files_of", "first", "fit",
+    "classifier_optimizer", "epochs_of_batches", "evaluate_run", "files_of", "first", "fit", "fit_to",
     "held_out_attack", "keep_epochs", "learning_rate", "load_model", "load_splits", "make_arn",
     "make_attacks", "make_cae", "make_hardened", "pairs_dataset", "prepare_folder", "read_json", "readable",
     "remove_intermediate", "row_of", "run", "stages", "step_decay", "surgery_of", "train_arn",

@@ -56,11 +56,23 @@ def train_pssr(experiment, folder, classifier, train, validation, cache=None, de
     finished = folder / "pssr.keras"
     if devices.of_chief(finished.is_file()):
         return load_model(finished)
+    pssr = fitted_pssr(experiment, folder, classifier, train, unfitted_surgery(experiment), cache, devices)
+
+    def write():
+        flags = evaluation.correct(pssr, validation.x, validation.y)
+        print(f"\nvalidation accuracy of the PSSR: {100 * flags.mean():.2f}% of {len(flags):,} benign images")
+        write_atomically(finished, pssr.save)
+
+    devices.write(finished, write)
+    return pssr
+
+
+def fitted_pssr(experiment, folder, classifier, train, surgery, cache=None, devices=ONE_DEVICE):
+    """`train_pssr` without a file of the result, with a surgery or None; intermediate files stay behind."""
     numbers = experiment.cae
     train = augment(train, numbers.copies, numbers.augmentation, experiment.seed)
     versions = [train.x, *adversarial_images(experiment, folder, classifier, train, cache, devices)]
-    surgery = unfitted_surgery(experiment)
-    if surgery is not None and surgery.threshold == "dataset":
+    if surgery is not None and surgery.threshold == "dataset" and surgery.dataset_mean is None:
         surgery = surgery.fit_mean(classifier, versions)
 
     keras.utils.set_random_seed(experiment.seed)
@@ -91,15 +103,7 @@ def train_pssr(experiment, folder, classifier, train, validation, cache=None, de
         devices=devices,
     )
     extrapolator.set_weights(model.extrapolator.get_weights())  # on one device they are the same
-    pssr = PSSR(classifier, surgery, extrapolator, name="pssr")
-
-    def write():
-        flags = evaluation.correct(pssr, validation.x, validation.y)
-        print(f"\nvalidation accuracy of the PSSR: {100 * flags.mean():.2f}% of {len(flags):,} benign images")
-        write_atomically(finished, pssr.save)
-
-    devices.write(finished, write)
-    return pssr
+    return PSSR(classifier, surgery, extrapolator, name="pssr")
 
 
 def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):

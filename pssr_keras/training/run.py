@@ -168,12 +168,13 @@ def evaluate_run(experiment, defended, test):
 def evaluate_adaptively(experiment, defended, test):
     """The defense under attacks through its surrogates, those of `hardened.evaluation`."""
     numbers = experiment.hardened
-    return evaluation.evaluate(
-        adaptive.surrogates(defended),
-        {row_of(defended): defended},
+    return evaluation.evaluate_adaptively(
+        defended,
         test.take(slice(0, min(numbers.evaluated_images, len(test)))),
-        make_attacks(experiment, numbers.evaluation),
-        threat_model=evaluation.ADAPTIVE,
+        experiment.attack.eps,
+        attacks=numbers.evaluation,
+        surrogates=adaptive.surrogates(defended),  # without its classifier, so that it takes no longer
+        name=row_of(defended),
         seed=experiment.seed,
         batch_size=experiment.batch_size,
         progress=True,
