@@ -53,7 +53,7 @@ def network():
 
 def descent():
     """Gradient descent with momentum: Adam would follow the sign of a gradient that is but rounding."""
-    return keras.optimizers.SGD(0.01, momentum=0.9)
+    return keras.optimizers.SGD(0.03, momentum=0.9)
 
 
 def make(kind, chosen):
@@ -88,7 +88,8 @@ def make(kind, chosen):
             model.compile(descent(), descent())
         return (extrapolator, discriminator, average), model, model.extrapolator_optimizer
     classifier = chosen.mirrored(network())
-    objective = baselines.parse(kind)
+    # Its search begins where the divergence is not flat, or it would follow the sign of what is but rounding.
+    objective = baselines.parse("trades:start=0.05" if kind == "trades" else kind)
     with chosen.scope():
         optimizer = keras.optimizers.SGD(0.01)
         model = classifier
