@@ -336,9 +336,7 @@ class Attack:
 
     def get_config(self):
         """Name, norm and fields, for a record."""
-        fields = dataclasses.asdict(self)
-        plain = {name: float(value) if isinstance(value, float) else value for name, value in fields.items()}
-        return {"attack": self.name, "norm": self.norm, **plain}
+        return {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
 
 
 def names_of(attacks):
