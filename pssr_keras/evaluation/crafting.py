@@ -49,7 +49,7 @@ def logits_of(model, x, batch_size=500, fixed_size=False):
 
 
 def _logits_of(model, x, batch_size, fixed_size):
-    batch_size = size_of_batches(len(x), check_integer("batch_size", batch_size, 1), fixed_size)
+    batch_size = size_of_batches(len(x), batch_size, fixed_size)
     parts = []
     with compiled.unchanged(model):
         for rows in batches(len(x), batch_size):
