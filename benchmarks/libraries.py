@@ -8,7 +8,7 @@ import tensorflow as tf
 from measuring import seconds
 
 from pssr_keras import attacks, evaluation
-from pssr_keras.attacks.survivors import predict
+from pssr_keras.attacks.early_exit import predict
 
 BATCH = 500
 STEP = 0.01

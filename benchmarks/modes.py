@@ -3,7 +3,7 @@
 from measuring import seconds
 
 from pssr_keras import attacks, evaluation
-from pssr_keras.attacks.survivors import predict
+from pssr_keras.attacks.early_exit import predict
 
 
 def compare(model, images, eps, repetitions, queries=5000):

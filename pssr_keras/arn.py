@@ -6,7 +6,7 @@ natural or attacked, to the natural image. A discriminator A guesses from the co
 the encoder learns to leave it guessing; a discriminator D compares restored images with natural ones. The
 classifier has no part in the training.
 
-Shapes: B images, V versions of each (the natural one first), K units of a code of shape (h, w, c).
+Shapes: B images, V views of each (the natural one first), K units of a code of shape (h, w, c).
 """
 
 import typing
@@ -90,13 +90,13 @@ def decoder(input_shape, channels=16, stages=5, code_channels=256):
 
 
 @building_in("float32")
-def attack_discriminator(code_shape, versions, units=256):
+def attack_discriminator(code_shape, views, units=256):
     """A: which version of an image is it? Codes (B, h, w, c) -> logits (B, V)."""
     code = keras.Input(code_shape, name="code")
     x = channels_last.Flatten()(code)
     for _ in range(2):
         x = _leaky(layers.Dense(units)(x))
-    return keras.Model(code, layers.Dense(versions)(x), name="attack_discriminator")
+    return keras.Model(code, layers.Dense(views)(x), name="attack_discriminator")
 
 
 @building_in("float32")
@@ -120,7 +120,7 @@ def purifier(encoder, decoder):
 # --- the losses, a pure function each ------------------------------------------------------------
 
 
-def code_of(mean, log_variance, noise):
+def reparameterize(mean, log_variance, noise):
     """z = mean + exp(log_variance / 2) noise, all (B, h, w, c), with the noise drawn from N(0, 1)."""
     return mean + tf.exp(log_variance / 2) * noise
 
@@ -137,7 +137,7 @@ def invariance_loss(logits):
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))
 
 
-def prior_loss(mean, log_variance):
+def kl_divergence(mean, log_variance):
     """KL(N(mean, variance) || N(0, 1)), summed over the units of a code, a mean over images. A scalar."""
     divergence = (tf.exp(log_variance) + mean**2 - 1 - log_variance) / 2
     return tf.reduce_mean(tf.reduce_sum(divergence, axis=(1, 2, 3)))
@@ -181,7 +181,7 @@ class ARN(TrainingModel):
     A:        BCE(A(z), which version)
     D:        BCE(D(x), 1) + BCE(D(G(z)), 0) + lambda_penalty * gradient penalty
 
-    `fit` takes batches (versions, x, noise, share): (B, V, H, W, C), of which the first is the natural image,
+    `fit` takes batches (views, x, noise, share): (B, V, H, W, C), of which the first is the natural image,
     x (B, H, W, C), noise (B, V, h, w, c) from N(0, 1), and share (B, V) from [0, 1) for the gradient penalty.
     `predict` purifies images.
 
@@ -191,7 +191,7 @@ class ARN(TrainingModel):
     """
 
     batch: typing.ClassVar[dict] = {
-        "versions": "B V H W C",
+        "views": "B V H W C",
         "x": "B H W C",
         "noise": "B V h w c",
         "share": "B V",
@@ -258,23 +258,21 @@ class ARN(TrainingModel):
 
     def parts_of(self, data):
         """The parts of a batch, one version after the other: V B images, and to each the natural one."""
-        versions, x, noise, share = super().parts_of(data)
-        count = versions.shape[1]
-        versions, noise, share = (
-            tf.concat(tf.unstack(part, axis=1), axis=0) for part in (versions, noise, share)
-        )
+        views, x, noise, share = super().parts_of(data)
+        count = views.shape[1]
+        views, noise, share = (tf.concat(tf.unstack(part, axis=1), axis=0) for part in (views, noise, share))
         kinds = tf.repeat(tf.range(count), tf.shape(x)[0])
-        return versions, x, tf.tile(x, (count, 1, 1, 1)), noise, share, kinds
+        return views, x, tf.tile(x, (count, 1, 1, 1)), noise, share, kinds
 
-    def losses_of(self, versions, x, noise, training):
+    def losses_of(self, views, x, noise, training):
         """The losses of E and G by their names, and of E alone; the codes, and the restored images."""
-        mean, log_variance = self.encoder(versions, training=training)
-        code = code_of(mean, log_variance, noise)
+        mean, log_variance = self.encoder(views, training=training)
+        code = reparameterize(mean, log_variance, noise)
         restored = self.decoder(code, training=training)
         judged = self.image_discriminator(restored, training=training)
         found = {
             "reconstruction": reconstruction_loss(x, restored),
-            "prior": prior_loss(mean, log_variance),
+            "prior": kl_divergence(mean, log_variance),
             "invariance": invariance_loss(self.attack_discriminator(code, training=training)),
             "image": losses.adversarial_loss(judged, saturating=False),
         }
@@ -297,10 +295,10 @@ class ARN(TrainingModel):
         return loss + self.lambda_penalty * penalty, penalty
 
     def train_step(self, data):
-        versions, natural, x, noise, share, kinds = self.parts_of(data)
+        views, natural, x, noise, share, kinds = self.parts_of(data)
         with tf.GradientTape(persistent=True) as tape:
-            found, both, code, restored = self.losses_of(versions, x, noise, training=True)
-            of_encoder, of_decoder = losses.share_of_batch(both), losses.share_of_batch(found["total"])
+            found, both, code, restored = self.losses_of(views, x, noise, training=True)
+            of_encoder, of_decoder = losses.per_replica_loss(both), losses.per_replica_loss(found["total"])
         parts = (self.encoder.trainable_variables, self.decoder.trainable_variables)
         gradients = [
             tape.gradient(of, part) for of, part in zip((of_encoder, of_decoder), parts, strict=True)
@@ -310,7 +308,7 @@ class ARN(TrainingModel):
         with tf.GradientTape() as tape:
             guesses = self.attack_discriminator(tf.stop_gradient(code), training=True)
             found["attack"] = attack_loss(guesses, kinds)
-            of_attack = losses.share_of_batch(found["attack"])
+            of_attack = losses.per_replica_loss(found["attack"])
         weights = self.attack_discriminator.trainable_variables
         self.attack_optimizer.apply(tape.gradient(of_attack, weights), weights)
 
@@ -318,14 +316,14 @@ class ARN(TrainingModel):
         with tf.GradientTape() as tape:
             loss, found["penalty"] = self.discriminator_loss(natural, x, restored, share, True)
             found["discriminator"] = loss
-            of_images = losses.share_of_batch(loss)
+            of_images = losses.per_replica_loss(loss)
         weights = self.image_discriminator.trainable_variables
         self.image_optimizer.apply(tape.gradient(of_images, weights), weights)
         return self.record(found, natural)
 
     def test_step(self, data):
-        versions, natural, x, noise, share, kinds = self.parts_of(data)
-        found, _, code, restored = self.losses_of(versions, x, noise, training=False)
+        views, natural, x, noise, share, kinds = self.parts_of(data)
+        found, _, code, restored = self.losses_of(views, x, noise, training=False)
         found["attack"] = attack_loss(self.attack_discriminator(code, training=False), kinds)
         found["discriminator"], found["penalty"] = self.discriminator_loss(natural, x, restored, share, False)
         return self.record_validation(found, natural)

@@ -22,7 +22,7 @@ from .precision import building_in
 from .training_model import TrainingModel
 
 RESIDUAL_SCALE = 6.0  # sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
-PURE = 0.02  # the sigmoid hardly moves from nearer to 0 or 1
+LOGIT_CLIP = 0.02  # the sigmoid hardly moves from nearer to 0 or 1
 NEIGHBOURHOOD = 5  # removed pixels lie in clusters of a few
 
 
@@ -78,7 +78,7 @@ def soft_threshold(x):
 
 def identity(x):
     """Where E starts from the pixels that are left as they are: their logits."""
-    x = ops.clip(x, PURE, 1 - PURE)
+    x = ops.clip(x, LOGIT_CLIP, 1 - LOGIT_CLIP)
     return ops.log(x) - ops.log(1 - x)
 
 
@@ -392,13 +392,13 @@ class CAE(TrainingModel):
         x_t, x, y = self.parts_of(data)
         with tf.GradientTape() as tape:
             found, restored = self.losses_of(x_t, x, y, training=True)
-            share = losses.share_of_batch(found["total"])
+            share = losses.per_replica_loss(found["total"])
         weights = self.extrapolator.trainable_variables
         self.extrapolator_optimizer.apply(tape.gradient(share, weights), weights)
 
         with tf.GradientTape() as tape:
             found["discriminator"] = self.discriminator_loss(x_t, x, tf.stop_gradient(restored), True)
-            share = losses.share_of_batch(found["discriminator"])
+            share = losses.per_replica_loss(found["discriminator"])
         weights = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
         return self.record(found, x)

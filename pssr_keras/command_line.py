@@ -1,5 +1,6 @@
 """What commands and scripts share: how they end, and what they print."""
 
+import argparse
 import contextlib
 import errno
 import os
@@ -107,6 +108,19 @@ def add_changes(parser, words):
         words: the help of the option.
     """
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=words)
+
+
+def add_former_name(parser, former, present):
+    """Let an option go on under its former name, which says what to type from now on."""
+
+    class Renamed(argparse.Action):
+        def __call__(self, parser, namespace, value, option_string=None):
+            print(f"{former} is now called {present}", file=sys.stderr)
+            setattr(namespace, self.dest, value)
+
+    parser.add_argument(
+        former, action=Renamed, dest=present.strip("-").replace("-", "_"), help=argparse.SUPPRESS
+    )
 
 
 def _interrupt(number, frame):

@@ -22,7 +22,7 @@ import tensorflow as tf
 from . import losses
 from .attacks import adaptive
 from .attacks.base import cross_entropy
-from .baselines.inner import worst_images
+from .baselines.inner import inner_maximization
 from .defense import PSSR
 from .inputs import InputError, check_model
 from .training_model import TrainingModel
@@ -172,7 +172,7 @@ class HardenedCAE(TrainingModel):
             return cross_entropy(y, logits)
 
         def through(name):
-            return worst_images(
+            return inner_maximization(
                 loss,
                 adaptive.surrogate(pipeline, name),
                 x,
@@ -239,14 +239,14 @@ class HardenedCAE(TrainingModel):
         x_t, clean_x = self.shown(x, y, noise, training=True)
         with tf.GradientTape() as tape:
             found, restored = self.losses_of(x, y, x_t, clean_x, training=True)
-            share = losses.share_of_batch(found["total"])
+            share = losses.per_replica_loss(found["total"])
         weights = self.extrapolator.trainable_variables
         self.extrapolator_optimizer.apply(tape.gradient(share, weights), weights)
 
         if self.lambda_adversarial:
             with tf.GradientTape() as tape:
                 loss = self.discriminator_loss(x_t, clean_x, tf.stop_gradient(restored), True)
-                share = losses.share_of_batch(loss)
+                share = losses.per_replica_loss(loss)
             weights = self.discriminator.trainable_variables
             self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
             found["discriminator"] = loss

@@ -6,7 +6,7 @@ Shapes: B images, K classes, k passes of R-drop. Every loss is a scalar, a mean 
 import tensorflow as tf
 
 
-def share_of_batch(loss):
+def per_replica_loss(loss):
     """What the images of one device add to a mean over the whole batch: their mean, by the number of devices.
 
     For equal parts of a batch, one on each device. The optimizers add the gradients of all devices; on one

@@ -23,7 +23,7 @@ ADAPTIVE_ATTACKS = (
     "apgd-ce",
     "square:queries=1000",
 )
-# What they use on a defense that claims to stand: all of AutoAttack through every surrogate; CW, whose
+# What they use on a defense that claims robustness: all of AutoAttack through every surrogate; CW, whose
 # distances tell how far from the budget an image stands; and HopSkipJump, which needs answers alone.
 STANDARD_ATTACKS = (
     "pgd:steps=100,restarts=5,best=true",

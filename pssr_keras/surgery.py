@@ -120,7 +120,7 @@ def soft_salient_mask(scores, threshold, temperature, flat="keep"):
     return salient * tf.cast(size > 0, scores.dtype) if flat == "keep" else salient
 
 
-def score_at_rank(scores, rank):
+def kth_largest_score(scores, rank):
     """The score that `rank` pixels of an image exceed, fewer where some are equal: (B, 1, 1, 1)."""
     flat = tf.reshape(scores, (tf.shape(scores)[0], -1))
     return tf.math.top_k(flat, rank + 1).values[:, rank][:, None, None, None]
@@ -213,7 +213,7 @@ class PixelSurgery:
         """Where a pixel becomes salient: alpha times the mean, or higher where too many pixels reach that."""
         threshold = self.alpha * self.mean_of(scores)
         rank = self.rank_of(scores)
-        return threshold if rank is None else tf.maximum(threshold, score_at_rank(scores, rank))
+        return threshold if rank is None else tf.maximum(threshold, kth_largest_score(scores, rank))
 
     def rank_of(self, scores):
         """How many pixels of an image may go, None for all of them."""
@@ -226,7 +226,7 @@ class PixelSurgery:
         salient = salient_mask(scores, self.alpha * self.mean_of(scores), self.flat)
         rank = self.rank_of(scores)
         if rank is not None:  # strictly above, so that of equal scores none goes rather than too many
-            salient *= tf.cast(scores > score_at_rank(scores, rank), scores.dtype)
+            salient *= tf.cast(scores > kth_largest_score(scores, rank), scores.dtype)
         return salient
 
     def masks(self, classifier, x):

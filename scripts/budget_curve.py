@@ -130,7 +130,7 @@ def worst(model, images, eps, arguments):
         {"model": model},
         images,
         [attacks.parse(name, eps) for name in arguments.attacks],
-        queried={"model": model},
+        black_box={"model": model},
         threat_model=evaluation.ADAPTIVE,
         seed=arguments.seed,
         progress=True,

@@ -54,12 +54,12 @@ def test_losses_by_hand():
 
     mean, log_variance = generator.normal(size=(2, 5, 1, 2, 3))
     by_unit = (np.exp(log_variance) + mean**2 - 1 - log_variance) / 2
-    found = arn.prior_loss(tf.constant(mean), tf.constant(log_variance))
+    found = arn.kl_divergence(tf.constant(mean), tf.constant(log_variance))
     assert float(found) == pytest.approx(by_unit.sum() / 5)
-    assert float(arn.prior_loss(tf.zeros((2, 1, 1, 3)), tf.zeros((2, 1, 1, 3)))) == 0
+    assert float(arn.kl_divergence(tf.zeros((2, 1, 1, 3)), tf.zeros((2, 1, 1, 3)))) == 0
 
     noise = generator.normal(size=mean.shape)
-    code = arn.code_of(tf.constant(mean), tf.constant(log_variance), tf.constant(noise))
+    code = arn.reparameterize(tf.constant(mean), tf.constant(log_variance), tf.constant(noise))
     np.testing.assert_allclose(code, mean + np.sqrt(np.exp(log_variance)) * noise)
 
 
@@ -104,11 +104,11 @@ def triples(toy_images):
     """Each toy image as it is, with stripes, and dimmed; the natural images; noise; shares."""
     stripes = np.zeros((8, 8, 1), np.float32)
     stripes[:, ::2] = 0.25
-    versions = np.stack([toy_images.x, np.clip(toy_images.x + stripes, 0, 1), 0.6 * toy_images.x], axis=1)
+    views = np.stack([toy_images.x, np.clip(toy_images.x + stripes, 0, 1), 0.6 * toy_images.x], axis=1)
     generator = np.random.default_rng(1)
     noise = generator.normal(size=(64, 3, 2, 2, 8)).astype(np.float32)
     share = generator.uniform(size=(64, 3)).astype(np.float32)
-    return tuple(map(tf.constant, (versions.astype(np.float32), toy_images.x, noise, share)))
+    return tuple(map(tf.constant, (views.astype(np.float32), toy_images.x, noise, share)))
 
 
 def test_the_total_is_its_terms_and_reaches_the_networks_it_should(build_model, triples):
@@ -144,17 +144,17 @@ def test_the_total_is_its_terms_and_reaches_the_networks_it_should(build_model, 
 
 def test_training_restores_every_version_to_the_natural_image(build_model, triples, toy_images):
     model = build_model()
-    versions = triples[0].numpy()
+    views = triples[0].numpy()
     batches = tf.data.Dataset.from_tensors(triples).repeat()
 
     def errors():
-        return [np.abs(model.predict(versions[:, v], verbose=0) - toy_images.x).mean() for v in range(3)]
+        return [np.abs(model.predict(views[:, v], verbose=0) - toy_images.x).mean() for v in range(3)]
 
     before = errors()
     model.fit(batches, steps_per_epoch=150, epochs=1, verbose=0)
     after = errors()
     assert max(after) < 0.5 * min(before)
-    attacked = [np.abs(versions[:, v] - toy_images.x).mean() for v in (1, 2)]
+    attacked = [np.abs(views[:, v] - toy_images.x).mean() for v in (1, 2)]
     assert after[1] < attacked[0]
     assert after[2] < attacked[1]
 
@@ -163,9 +163,9 @@ def test_the_attack_discriminator_learns_which_version_it_sees(build_model, trip
     model = build_model(lambda_invariance=0.0)
     batches = tf.data.Dataset.from_tensors(triples).repeat()
     model.fit(batches, steps_per_epoch=60, epochs=1, verbose=0)
-    versions = triples[0]
+    views = triples[0]
     answers = [
-        tf.argmax(model.attack_discriminator(model.encoder(versions[:, v])[0]), axis=-1).numpy()
+        tf.argmax(model.attack_discriminator(model.encoder(views[:, v])[0]), axis=-1).numpy()
         for v in range(3)
     ]
     assert np.mean([(answer == v).mean() for v, answer in enumerate(answers)]) > 0.8
@@ -212,14 +212,12 @@ def test_versions_match_and_are_changed_alike(toy_images):
     marks = [toy_images.x + 10 * v for v in range(3)]
     batches = training.versions_dataset(experiment, toy_images, marks, 16, (1, 1, 8))(1)
     seen = 0
-    for versions, x, noise, share in batches:
-        assert versions.shape == (16, 3, 8, 8, 1)
+    for views, x, noise, share in batches:
+        assert views.shape == (16, 3, 8, 8, 1)
         assert (noise.shape, share.shape) == ((16, 3, 1, 1, 8), (16, 3))
-        inside = (versions[:, 1].numpy() > 5) & (versions[:, 2].numpy() > 15)  # what a shift fills with is 0
+        inside = (views[:, 1].numpy() > 5) & (views[:, 2].numpy() > 15)  # what a shift fills with is 0
         for v in range(3):
-            np.testing.assert_allclose(
-                (versions[:, v].numpy() - 10 * v)[inside], x.numpy()[inside], atol=1e-5
-            )
+            np.testing.assert_allclose((views[:, v].numpy() - 10 * v)[inside], x.numpy()[inside], atol=1e-5)
         assert 0.3 < inside.mean() < 1
         seen += len(x)
     assert seen == 64

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from pssr_keras import InputError, attacks, evaluation
-from pssr_keras.attacks import apgd, fab, square, survivors
+from pssr_keras.attacks import apgd, early_exit, fab, square
 
 PARTS = [attacks.APGDCE, attacks.APGDT, attacks.FABT, attacks.Square]
 every_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -74,7 +74,7 @@ def linear():
 
 def robust_after(attack, model, x, y, **options):
     x_adv = attack(model, x, y, **options)
-    return survivors.predict(model, x_adv) == y
+    return early_exit.predict(model, x_adv) == y
 
 
 # --- the schedule and the losses -----------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_dlr_losses_by_hand():
 
 
 def test_classes_by_rank_and_ties():
-    ranks = survivors.classes_by_rank(np.array([[0.0, 3.0, 1.0, 2.0], [1.0, 1.0, 1.0, 1.0]]), 9)
+    ranks = early_exit.classes_by_rank(np.array([[0.0, 3.0, 1.0, 2.0], [1.0, 1.0, 1.0, 1.0]]), 9)
     assert ranks.tolist() == [[3, 2, 0], [2, 1, 0]]
 
 
@@ -246,11 +246,11 @@ def test_stays_within_eps_and_breaks_more_than_noise(attack, reference):
     assert x_adv.min() >= 0
     assert x_adv.max() <= 1
     noise = np.sign(np.random.default_rng(0).normal(size=x.shape)).astype(np.float32)
-    noisy = survivors.predict(model, np.clip(x + 0.1 * noise, 0, 1)) == y
-    fooled = survivors.predict(model, x_adv) != y
+    noisy = early_exit.predict(model, np.clip(x + 0.1 * noise, 0, 1)) == y
+    fooled = early_exit.predict(model, x_adv) != y
     assert fooled.sum() > (~noisy).sum() + 3
     moved = np.abs(x_adv - x).reshape(len(x), -1).max(axis=1) > 0
-    clean = survivors.predict(model, x) == y
+    clean = early_exit.predict(model, x) == y
     np.testing.assert_array_equal(moved, fooled & clean)
 
 
@@ -335,7 +335,7 @@ def test_few_traces_serve_all_numbers_of_images(linear):
     attack = attacks.APGDCE(0.05, steps=13)
     for count in (3, 17, 40):
         attack(linear, linear.x[:count], linear.y[:count])
-    compiled = survivors._program(attack, linear)._compiled
+    compiled = early_exit._program(attack, linear)._compiled
     assert {name: f.experimental_get_tracing_count() for name, f in compiled.items()} == {
         "begin": 1,
         "advance": 1,
@@ -358,7 +358,7 @@ def test_the_cascade_only_loses_images_and_tells_which(reference, tmp_path):
     assert list(result.robust) == ["clean", "apgd-ce", "fab-t", "square"]
     for earlier, later in itertools.pairwise(flags):
         assert not (later & ~earlier).any()
-    np.testing.assert_array_equal(survivors.predict(model, result.x_adv) == y, flags[-1])
+    np.testing.assert_array_equal(early_exit.predict(model, result.x_adv) == y, flags[-1])
 
     # Interrupted after the second part, it goes on with the third: the first two are read.
     kept = sorted(tmp_path.iterdir())
@@ -463,23 +463,23 @@ def test_bad_settings_are_refused(make, message):
 def test_shares_of_the_images_change_nothing(count, reference, monkeypatch):
     model, x, y, _, _ = reference
     x, y = x[:20], y[:20]
-    monkeypatch.setattr(survivors, "LEAST_SHARE", 1)
+    monkeypatch.setattr(early_exit, "LEAST_SHARE", 1)
     for attack in (
         attacks.APGDCE(0.05, steps=7),
         attacks.FABT(0.05, steps=7),
         attacks.Square(0.05, queries=30),
     ):
-        monkeypatch.setattr(survivors, "streams", lambda: 1)
+        monkeypatch.setattr(early_exit, "streams", lambda: 1)
         alone = attack(model, x, y, seed=2)
-        monkeypatch.setattr(survivors, "streams", lambda: count)
+        monkeypatch.setattr(early_exit, "streams", lambda: count)
         np.testing.assert_allclose(attack(model, x, y, seed=2), alone, atol=1e-6)
 
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_in_one_share_ends_the_others_and_reaches_the_caller(failing, reference, monkeypatch):
     model, x, y, _, _ = reference
-    monkeypatch.setattr(survivors, "streams", lambda: 2)
-    begun, whole = [], survivors.SurvivorAttack.attack_targets
+    monkeypatch.setattr(early_exit, "streams", lambda: 2)
+    begun, whole = [], early_exit.EarlyExitAttack.attack_targets
 
     def attack_targets(self, *arguments):
         share, stopped = arguments[7], arguments[-1]
@@ -488,7 +488,7 @@ def test_an_error_in_one_share_ends_the_others_and_reaches_the_caller(failing, r
             raise KeyboardInterrupt
         whole(self, *arguments)
 
-    monkeypatch.setattr(survivors.SurvivorAttack, "attack_targets", attack_targets)
+    monkeypatch.setattr(early_exit.EarlyExitAttack, "attack_targets", attack_targets)
     with pytest.raises(KeyboardInterrupt):
         attacks.APGDCE(1e-4, steps=50)(model, x, y)
     assert len(begun) == 2

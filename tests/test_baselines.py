@@ -69,7 +69,7 @@ def test_the_worst_images_of_a_model_of_two_classes_are_at_the_corner(batch):
     def two(x):
         return linear(x)[:, :2]
 
-    found = baselines.worst_images(
+    found = baselines.inner_maximization(
         lambda outputs: cross_entropy(y, outputs), two, x, x + 0.1 * noise, 0.1, 0.05, 10
     )
     corner = x + 0.1 * np.sign(WEIGHTS[:, 1] - WEIGHTS[:, 0]).reshape(1, 8, 8, 1)
@@ -193,7 +193,7 @@ def expected_statistics(twin, text, x, y, noise):
         start, share = x + 0.1 * noise, 1.0
         if name == "prototype_conformity":
             start, share = x, (noise[:, :1, :1, :1] + 1) / 2
-        x_adv = baselines.worst_images(
+        x_adv = baselines.inner_maximization(
             functools.partial(losses.kl_divergence, fixed)
             if name == "trades"
             else functools.partial(cross_entropy, y),
@@ -257,7 +257,7 @@ def test_images_are_crafted_in_evaluation_mode_and_judged_in_training_mode_with_
     found = baselines.bag_of_tricks(logits, x, y, noise, label_smoothing=0.3, **numbers)
     assert (modes[0], modes[-1]) == (False, True)
     assert modes.count(True) == 1
-    x_adv = baselines.worst_images(
+    x_adv = baselines.inner_maximization(
         lambda outputs: cross_entropy(y, outputs), lambda z: -linear(z), x, x + 0.1 * noise, **numbers
     )
     log_p = tf.nn.log_softmax(linear(x_adv)).numpy()
@@ -357,7 +357,7 @@ def test_pseudo_labels_are_the_fixed_term_and_the_online_one(batch):
     np.testing.assert_allclose(
         fixed, baselines.adversarial_training(linear, x, y, noise, **numbers), rtol=1e-5
     )
-    x_adv = baselines.worst_images(
+    x_adv = baselines.inner_maximization(
         lambda outputs: cross_entropy(y, outputs), linear, x, x + 0.1 * noise, **numbers
     )
     both = baselines.pseudo_labels(linear, x, y, noise, divergence=2.0, **numbers)

@@ -89,7 +89,7 @@ def test_the_untrained_extrapolator_returns_what_it_starts_from(kind):
     kept = x > 0
     for start in ("identity", "neighbours"):
         np.testing.assert_allclose(restored[start][kept], x[kept], atol=1e-5)
-    np.testing.assert_allclose(restored["identity"][~kept], cae.PURE, atol=1e-5)
+    np.testing.assert_allclose(restored["identity"][~kept], cae.LOGIT_CLIP, atol=1e-5)
     for rows, columns, colour in ((slice(0, 5), slice(1, 6), 0), (slice(3, 8), slice(3, 8), 1)):
         around = x[:, rows, columns, colour].reshape(2, -1)
         row, column = rows.start + 2, columns.start + 2

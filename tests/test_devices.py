@@ -185,7 +185,7 @@ def test_one_device_is_tensorflows_own():
         assert chosen.mirrored(model) is model
         assert chosen.distribute(dataset) is dataset
         assert chosen.chief_first(lambda: 7) == 7
-    assert float(losses.share_of_batch(tf.constant(0.3))) == np.float32(0.3)
+    assert float(losses.per_replica_loss(tf.constant(0.3))) == np.float32(0.3)
 
 
 @pytest.mark.parametrize("name", ["none", "0", "-1", "1.5", "", "cpu:", "cpu:0", "cpu:all", "gpu:2", ":2"])

@@ -130,7 +130,7 @@ def test_an_image_is_robust_in_the_worst_case_only_if_it_survives_all(toy_classi
         {"PSSR": pssr},
         toy_images,
         suite,
-        queried={"PSSR": pssr},
+        black_box={"PSSR": pssr},
         threat_model=evaluation.ADAPTIVE,
     )
     cells = record["cells"]["PSSR"]

@@ -71,7 +71,7 @@ BAD_LABELS = {
 # Entrances for images and labels: (model, x, y) -> what depends on the labels.
 LABELLED = {
     "attack": ONE_STEP,
-    "attack on survivors": attacks.Square(0.1, queries=2),
+    "early-exit attack": attacks.Square(0.1, queries=2),
     "targeted attack": attacks.BIM(0.1, targeted=True, steps=1),
     "CarliniWagner": attacks.CarliniWagner(steps=1, searches=1),
     "AutoAttack": attacks.AutoAttack(0.1, few_classes=True),

@@ -356,7 +356,7 @@ def test_every_default_is_the_adaptive_one(pssr, few, monkeypatch):
     assert asked["sources"] == ["classifier", *adaptive.SURROGATES]
     names = pssr_keras.config.ADAPTIVE_ATTACKS
     assert asked["suite"] == [attacks.parse(name, "8/255") for name in names]
-    assert asked["queried"] == asked["judged"] == {"mine": pssr}
+    assert asked["black_box"] == asked["judged"] == {"mine": pssr}
     assert asked["threat_model"] == evaluation.ADAPTIVE
     evaluation.evaluate_adaptively(pssr, few, 0.1, attacks="fgsm", surrogates={"exact": pssr}, name="row")
     assert (asked["sources"], asked["suite"], list(asked["judged"])) == (

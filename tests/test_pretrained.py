@@ -47,7 +47,9 @@ def test_the_card_tells_what_the_weights_are(name):
     assert card["seed"] == settings["seed"]
     assert {"keras", "tensorflow", "cleverhans"} <= set(card["versions"])
     assert set(card["cells"][whole(card)]) == {"benign", "fgsm", "bim", "mim", "pgd"}
-    if settings["defense"] == "hardened":  # it claims to stand, so it says who attacked it, and what was left
+    if (
+        settings["defense"] == "hardened"
+    ):  # it claims robustness, so it says who attacked it, and what was left
         known = card["adaptive"]
         assert known["threat_model"] == evaluation.ADAPTIVE
         assert known["n"] > 0

@@ -251,17 +251,18 @@ def test_a_transfer_tells_how_good_its_substitute_is(tmp_path, capsys):
     assert cells["substitute"]["benign"]["accuracy"] < 0.5 < cells["undefended"]["benign"]["accuracy"]
 
 
-def test_a_purifier_is_judged_before_another_classifier(tmp_path, refused):
+def test_a_purifier_is_judged_before_another_classifier(tmp_path, refused, capsys):
     keras.utils.set_random_seed(0)
     classifiers.lenet5().save(tmp_path / "classifier.keras")
     arguments = ["--source", "bundled", "--n", 20, "--attacks", "fgsm", "--out", tmp_path / "record.json"]
-    arguments += ["--pretrained", "mnist", "--before", tmp_path]
+    arguments += ["--pretrained", "mnist", "--before", tmp_path]  # its former name
     assert script("evaluate").main(list(map(str, arguments))) == 0
+    assert capsys.readouterr().err.startswith("--before is now called --with-classifier")
     record = json.loads((tmp_path / "record.json").read_text())
-    assert record["weights_from"] == f"shipped mnist, before {tmp_path}"
+    assert record["weights_from"] == f"shipped mnist, with classifier {tmp_path}"
     assert record["cells"]["undefended"]["benign"]["accuracy"] < 0.5  # an untrained one
     classifiers.create("multilayer_perceptron", (28, 28, 1), 7).save(tmp_path / "other.keras")
-    assert "returns (7,), expected" in refused("evaluate", "--before", tmp_path / "other.keras")
+    assert "returns (7,), expected" in refused("evaluate", "--with-classifier", tmp_path / "other.keras")
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

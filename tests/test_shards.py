@@ -94,7 +94,7 @@ def test_three_shards_of_whole_batches_are_the_record_of_one_process(toy_classif
         assert json.dumps(merged) == json.dumps(whole)  # the order of the entries, too
 
 
-def test_parts_of_one_batch_are_padded_and_equal_but_for_survivors(toy_classifier, judged, toy_images):
+def test_parts_of_one_batch_are_padded_and_equal_but_for_early_exit(toy_classifier, judged, toy_images):
     """64 images in one batch make shards of 21, 21 and 22; some attacks leave rounding no room to differ."""
     arguments = (toy_classifier, judged, toy_images, ONE_OF_EACH)
     whole = evaluation.evaluate(*arguments)
@@ -104,8 +104,8 @@ def test_parts_of_one_batch_are_padded_and_equal_but_for_survivors(toy_classifie
     for row, cells in whole["cells"].items():
         for column, cell in cells.items():
             flags = [evaluation.flags_of(one["correct"]) for one in (cell, merged["cells"][row][column])]
-            survivors = column in ("apgd-ce", "fab-t", "square", "autoattack")
-            assert (flags[0] != flags[1]).sum() <= (2 if survivors else 0), (row, column)
+            early_exit = column in ("apgd-ce", "fab-t", "square", "autoattack")
+            assert (flags[0] != flags[1]).sum() <= (2 if early_exit else 0), (row, column)
 
 
 def test_too_few_batches_come_with_advice():
@@ -122,7 +122,7 @@ def test_an_adaptive_evaluation_has_the_worst_case_of_all_shards(toy_classifier,
     sources = {"classifier": toy_classifier, "frozen_mask": adaptive.surrogate(pssr, "frozen_mask")}
     suite = [attacks.PGD(0.15), attacks.Square(0.15, queries=20), attacks.CarliniWagner(steps=5, searches=2)]
     arguments = (sources, {"PSSR": pssr}, toy_images, suite)
-    options = {"queried": {"PSSR": pssr}, "threat_model": evaluation.ADAPTIVE, "batch_size": 16}
+    options = {"black_box": {"PSSR": pssr}, "threat_model": evaluation.ADAPTIVE, "batch_size": 16}
     merged = shards.merge(split(3, *arguments, **options))
     assert json.dumps(merged) == json.dumps(evaluation.evaluate(*arguments, **options))
     assert evaluation.WORST_CASE in merged["cells"]["PSSR"]

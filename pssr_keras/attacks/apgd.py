@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ..inputs import InputError
 from .base import ball, cross_entropy, gradient_in_loop, is_fooled, project, register, rows, uniform_noise
-from .survivors import SurvivorAttack, classes_by_rank
+from .early_exit import EarlyExitAttack, classes_by_rank
 
 
 def checkpoints(steps):
@@ -59,7 +59,7 @@ def halve_step(rises, interval, rho, halved_before, best_before, best):
 
 
 @dataclasses.dataclass(frozen=True)
-class APGD(SurvivorAttack):
+class APGD(EarlyExitAttack):
     """What APGD-CE and APGD-T share: ascent with momentum and a step size that halves by itself.
 
     z' = P(z + s sign(g)),   z <- P(z + a (z' - z) + (1 - a)(z - z_old)),   a = 0.75 after the first step,

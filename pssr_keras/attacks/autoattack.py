@@ -12,9 +12,9 @@ import numpy as np
 from ..inputs import InputError
 from .apgd import APGDCE, APGDT
 from .base import Attack, register
+from .early_exit import MODES, predict
 from .fab import FABT
 from .square import Square
-from .survivors import MODES, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AutoAttack(Attack):
     set: then APGD-T is left out, and the result is not AutoAttack 'standard'.
 
     Attributes:
-        mode: "fast" or "strict", see `survivors`.
+        mode: "fast" or "strict", see `early_exit`.
         few_classes: accept models of two or three classes, for which APGD-T is left out.
 
     Raises:
@@ -79,7 +79,7 @@ class AutoAttack(Attack):
         return self.cascade(model, x, y, logits, attack_part).x_adv
 
     def cascade(self, model, x, y, logits, attack_part):
-        """Try each part on the images that still stand.
+        """Try each part on the images not yet fooled.
 
         Args:
             attack_part: function (attack, rows) -> adversarial images of those rows. Whoever caches or

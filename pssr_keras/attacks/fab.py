@@ -13,8 +13,8 @@ import tensorflow as tf
 from ..inputs import InputError, check_attacked
 from .apgd import check_target_classes, logit_of
 from .base import compiled_logits, gradient_in_loop, is_fooled, register, rows
+from .early_exit import EarlyExitAttack, classes_by_rank
 from .finite_gradient import refuse_bad_gradients
-from .survivors import SurvivorAttack, classes_by_rank
 
 NOT_FOUND = 1e10
 
@@ -63,7 +63,7 @@ def project_onto_hyperplane(points, normal, residual):
 
 @register("fab-t")
 @dataclasses.dataclass(frozen=True)
-class FABT(SurvivorAttack):
+class FABT(EarlyExitAttack):
     """FAB towards the 9 most likely other classes in turn; it seeks the smallest perturbation.
 
     Linearise f = z_target - z_y at the iterate, project iterate and image onto f = 0, go a little beyond

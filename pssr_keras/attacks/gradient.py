@@ -175,7 +175,7 @@ class PGD(IterativeAttack):
         best = (x, tf.fill(tf.shape(y), -np.inf), tf.zeros_like(y, tf.bool))
 
         def start_again(i, best):
-            """Another start for the images that still stand."""
+            """Another start for the images not yet fooled."""
             rest = tf.where(~best[2])
             x_rest, y_rest, noise_rest = (tf.gather_nd(part, rest) for part in (x, y, noise[i]))
             found = self.ascend_keeping(

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from ..inputs import InputError, check_attacked
 from .base import compiled_logits, is_fooled, register, rows
-from .survivors import SurvivorAttack
+from .early_exit import EarlyExitAttack
 
 NOT_FOUND = 1e10
 
@@ -46,7 +46,7 @@ def bisect(low, high, holds, steps):
 
 @register("hop-skip-jump")
 @dataclasses.dataclass(frozen=True)
-class HopSkipJump(SurvivorAttack):
+class HopSkipJump(EarlyExitAttack):
     """See the head of this module; a result counts if it lies within eps.
 
     The directions of an image are its own, keyed by (seed, index).

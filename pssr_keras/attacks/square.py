@@ -14,7 +14,7 @@ import tensorflow as tf
 from ..inputs import InputError
 from .apgd import logit_of
 from .base import ball, project, register, uniform_noise
-from .survivors import SHARED_BATCH, SurvivorAttack
+from .early_exit import SHARED_BATCH, EarlyExitAttack
 
 # (last iteration, what p is divided by). AutoAttack does not stretch it to the number of queries, and neither
 # do we: its 5,000 end with 128 at any rate.
@@ -49,7 +49,7 @@ def last_time(proposals):
 
 @register("square")
 @dataclasses.dataclass(frozen=True)
-class Square(SurvivorAttack):
+class Square(EarlyExitAttack):
     """Random square windows of +-eps, kept where they lower the margin; vertical stripes at first.
 
     The windows of each image are its own, keyed by (seed, index); the official code shares them within a

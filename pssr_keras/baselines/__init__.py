@@ -11,16 +11,37 @@ from .cross_entropy import CrossEntropy
 from .early_stopping import EarlyStopping
 from .few_labels import FewLabels
 from .gradient_regularisation import GradientRegularisation, gradient_regularisation
-from .inner import worst_images
+from .inner import inner_maximization
 from .labels import kept_rows
 from .prototype_conformity import PrototypeConformity, PrototypeTraining, attraction, repulsion
 from .pseudo_labels import PseudoLabels, pseudo_labels
 from .trades import TRADES, trades
 
 __all__ = [
-    "OBJECTIVES", "TRADES", "AdversarialTraining", "BagOfTricks", "CrossEntropy", "EarlyStopping",
-    "FewLabels", "GradientRegularisation", "Objective", "PrototypeConformity", "PrototypeTraining",
-    "PseudoLabels", "RobustTraining", "adversarial_training", "attraction", "bag_of_tricks",
-    "gradient_regularisation", "kept_rows", "parse", "pseudo_labels", "register", "repulsion",
-    "smoothed_cross_entropy", "trades", "weight_decay_loss", "worst_images",
+    "OBJECTIVES",
+    "TRADES",
+    "AdversarialTraining",
+    "BagOfTricks",
+    "CrossEntropy",
+    "EarlyStopping",
+    "FewLabels",
+    "GradientRegularisation",
+    "Objective",
+    "PrototypeConformity",
+    "PrototypeTraining",
+    "PseudoLabels",
+    "RobustTraining",
+    "adversarial_training",
+    "attraction",
+    "bag_of_tricks",
+    "gradient_regularisation",
+    "inner_maximization",
+    "kept_rows",
+    "parse",
+    "pseudo_labels",
+    "register",
+    "repulsion",
+    "smoothed_cross_entropy",
+    "trades",
+    "weight_decay_loss",
 ]  # fmt: skip

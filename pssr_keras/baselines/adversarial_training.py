@@ -4,7 +4,7 @@ import dataclasses
 
 from ..attacks.base import cross_entropy
 from .base import Objective, register
-from .inner import check_search, searched, worst_images
+from .inner import check_search, inner_maximization, searched
 
 
 def adversarial_training(logits, x, y, noise, eps, step_size, steps, search="training"):
@@ -19,7 +19,7 @@ def adversarial_training(logits, x, y, noise, eps, step_size, steps, search="tra
         return cross_entropy(y, outputs)
 
     attacker = searched(logits, search)
-    return loss(logits(worst_images(loss, attacker, x, x + eps * noise, eps, step_size, steps)))
+    return loss(logits(inner_maximization(loss, attacker, x, x + eps * noise, eps, step_size, steps)))
 
 
 @register("adversarial_training")

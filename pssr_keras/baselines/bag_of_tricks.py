@@ -8,7 +8,7 @@ from ..attacks.base import cross_entropy
 from ..inputs import InputError
 from .base import register
 from .early_stopping import EarlyStopping
-from .inner import searched, worst_images
+from .inner import inner_maximization, searched
 
 
 def smoothed_cross_entropy(y, logits, smoothing):
@@ -38,7 +38,7 @@ def bag_of_tricks(logits, x, y, noise, eps, step_size, steps, label_smoothing):
         return cross_entropy(y, outputs)
 
     evaluated = searched(logits, "evaluation")
-    x_adv = worst_images(loss, evaluated, x, x + eps * noise, eps, step_size, steps)
+    x_adv = inner_maximization(loss, evaluated, x, x + eps * noise, eps, step_size, steps)
     return smoothed_cross_entropy(y, logits(x_adv), label_smoothing)
 
 

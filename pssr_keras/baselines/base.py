@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from ..inputs import InputError, check_model, parse_fields, plain_fields
-from ..losses import share_of_batch
+from ..losses import per_replica_loss
 from ..training_model import TrainingModel
 
 OBJECTIVES = {}
@@ -190,7 +190,7 @@ class RobustTraining(TrainingModel):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(self.objective.loss(logits, x, y, noise, inner))
             loss += self.objective.loss_of_weights(weights)
-            share = share_of_batch(loss)
+            share = per_replica_loss(loss)
         self.optimizer.apply(tape.gradient(share, weights), weights)
         return self.record({"loss": loss}, x)
 

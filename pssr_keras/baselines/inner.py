@@ -33,7 +33,7 @@ def searched(logits, search):
     return logits if search == "training" else functools.partial(logits, training=False)
 
 
-def worst_images(loss, logits, x, start, eps, step_size, steps):
+def inner_maximization(loss, logits, x, start, eps, step_size, steps):
     """Images in the eps-ball around x that raise a loss: signed gradient steps, each projected.
 
     Args:

@@ -8,10 +8,10 @@ import tensorflow as tf
 from .. import channels_last
 from ..attacks.base import cross_entropy, rows
 from ..inputs import InputError
-from ..losses import share_of_batch
+from ..losses import per_replica_loss
 from ..precision import building_in
 from .base import Objective, RobustTraining, register
-from .inner import worst_images
+from .inner import inner_maximization
 
 # The two layers, of the first entry that a classifier has: one inside, and the last before the logits.
 LAYERS = (("stage3", "features"), ("dense1", "features"))
@@ -92,7 +92,7 @@ class PrototypeConformity(Objective):
         def loss(outputs):
             return cross_entropy(y, outputs)
 
-        return worst_images(loss, logits, x, x, steps=inner["steps"], **numbers)
+        return inner_maximization(loss, logits, x, x, steps=inner["steps"], **numbers)
 
 
 @keras.saving.register_keras_serializable("pssr_keras")
@@ -169,7 +169,7 @@ class PrototypeTraining(RobustTraining):
         weights = self.classifier.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             found, conformity = self.losses_of(x, y, training=True)
-            share, of_centres = share_of_batch(found["loss"]), share_of_batch(conformity)
+            share, of_centres = per_replica_loss(found["loss"]), per_replica_loss(conformity)
         self.optimizer.apply(tape.gradient(share, weights), weights)
         self.attracting_optimizer.apply(tape.gradient(of_centres, self.attracting), self.attracting)
         self.repelling_optimizer.apply(tape.gradient(of_centres, self.repelling), self.repelling)

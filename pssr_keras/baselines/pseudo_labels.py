@@ -11,7 +11,7 @@ from ..files import write_atomically
 from ..inputs import InputError
 from ..losses import kl_divergence
 from .base import Objective, register
-from .inner import check_search, searched, worst_images
+from .inner import check_search, inner_maximization, searched
 from .labels import kept_rows
 
 FILE = "pseudo_labels.npy"
@@ -35,7 +35,7 @@ def pseudo_labels(logits, x, y, noise, eps, step_size, steps, divergence, search
         return cross_entropy(y, outputs)
 
     attacker = searched(logits, search)
-    attacked = logits(worst_images(loss, attacker, x, x + eps * noise, eps, step_size, steps))
+    attacked = logits(inner_maximization(loss, attacker, x, x + eps * noise, eps, step_size, steps))
     return loss(attacked) + divergence * kl_divergence(fixed, attacked)
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ..attacks.base import cross_entropy
 from ..losses import kl_divergence
 from .base import Objective, register
-from .inner import searched, worst_images
+from .inner import inner_maximization, searched
 
 
 def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start):
@@ -25,7 +25,7 @@ def trades(logits, x, y, noise, eps, step_size, steps, one_over_lambda, start):
     def divergence(outputs):
         return kl_divergence(fixed, outputs)
 
-    x_adv = worst_images(divergence, evaluated, x, x + start * noise, eps, step_size, steps)
+    x_adv = inner_maximization(divergence, evaluated, x, x + start * noise, eps, step_size, steps)
     clean = logits(x)
     return cross_entropy(y, clean) + one_over_lambda * kl_divergence(clean, logits(x_adv))
 

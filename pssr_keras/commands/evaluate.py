@@ -7,20 +7,20 @@
     pssr-evaluate --threat-model transfer --substitute runs/other/classifier.keras
     pssr-evaluate --attacks autoattack --shard 2/8 --out part-2.json
     pssr-evaluate --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
-    pssr-evaluate --pretrained mnist-hardened --before runs/robust --threat-model adaptive
+    pssr-evaluate --pretrained mnist-hardened --with-classifier runs/robust --threat-model adaptive
 
 Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default;
 a weak attacker); transfer: whoever knows a substitute of it; adaptive: whoever knows the whole PSSR.
 With --cache, what was crafted once is kept, and an interrupted evaluation goes on where it stopped.
 
-An adaptive attacker of a defense that claims to stand uses by default all of AutoAttack and more, through
-each surrogate. --transfer-from adds what is crafted on other models, --draws attacks the mean of a random
-defense's answers, and --checks looks for signs that the attacks failed.
+An adaptive attacker of a defense that claims adversarial robustness uses by default all of AutoAttack and
+more, through each surrogate. --transfer-from adds what is crafted on other models, --draws attacks the mean
+of a random defense's answers, and --checks looks for signs that the attacks failed.
 
 --shard 2/8 evaluates the second of eight parts of the images, on any machine; with --checks, the first one
 runs the checks. scripts/merge.py makes one record of all parts, see docs/scaling.md.
 
---before puts the purifier before another classifier, such as one that is robust by itself: does it help?
+--with-classifier puts the purifier before another classifier, such as one that is robust by itself.
 
 --images evaluates on your own images: an .npz file of `images` (N, H, W, C), float32 in [0, 1], and
 integer `labels` (N,) or (N, 1).
@@ -75,9 +75,9 @@ def evaluate(arguments):
         pssr = pretrained.load_pretrained(name)
         weights = f"shipped {name}"
 
-    if arguments.before:
-        pssr = moved(pssr, arguments.before)
-        weights = f"{weights}, before {arguments.before}"
+    if arguments.with_classifier:
+        pssr = moved(pssr, arguments.with_classifier)
+        weights = f"{weights}, with classifier {arguments.with_classifier}"
     row = training.row_of(pssr)
     eps = settings["attack.eps"] if arguments.eps is None else arguments.eps
     is_adaptive = arguments.threat_model == "adaptive"
@@ -85,7 +85,7 @@ def evaluate(arguments):
     suite = [attacks.parse(name, eps) for name in names]
     attacks.names_of(suite)  # refuses one that is there twice
     crafted_on = attacked_models(arguments, pssr)
-    further = transferred(arguments, pssr, eps)
+    extra_attacks = transferred(arguments, pssr, eps)
     if arguments.cache:
         cache.check_folder(arguments.cache)
     if arguments.images:
@@ -107,7 +107,7 @@ def evaluate(arguments):
     if shard and (advice := shards.advice(shard, len(images), arguments.batch_size)):
         print(advice)
     options = {
-        "further": further,
+        "extra_attacks": extra_attacks,
         "seed": arguments.seed,
         "batch_size": arguments.batch_size,
         "progress": True,
@@ -146,7 +146,7 @@ def evaluate(arguments):
 
 def inputs_of(arguments):
     """The files that an evaluation reads, those of run folders one by one."""
-    named = [arguments.images, arguments.run, arguments.substitute, arguments.before]
+    named = [arguments.images, arguments.run, arguments.substitute, arguments.with_classifier]
     for path in [*named, *(arguments.transfer_from or ())]:
         if path is not None and files.expanded(path).is_dir():
             yield from training.files_of(files.expanded(path), tuple(training.DEFENSES))
@@ -186,7 +186,9 @@ def moved(defense, file):
         InputError: if there is no such file, if the classifier does not fit, or if the defense is no PSSR.
     """
     if not isinstance(defense, PSSR):
-        raise inputs.InputError(f"--before moves the purifier of a PSSR, got {type(defense).__name__}")
+        raise inputs.InputError(
+            f"--with-classifier moves the purifier of a PSSR, got {type(defense).__name__}"
+        )
     classifier = classifier_in(file)
     check_alike(file, classifier, defense)
     return PSSR(classifier, defense.surgery, defense.extrapolator, defense.guide, name=defense.name)
@@ -295,8 +297,11 @@ def main(argv=None):
     add("--draws", type=int, help="for adaptive, of a random defense: attack the mean of so many answers")
     add("--substitute", metavar="FILE", help="for transfer: a classifier (.keras), or a run folder")
     add(
-        "--before", metavar="FILE", help="put the purifier before this classifier (.keras), or a run folder's"
+        "--with-classifier",
+        metavar="FILE",
+        help="put the purifier before this classifier (.keras), or a run folder's",
     )
+    command_line.add_former_name(parser, "--before", "--with-classifier")
     add("--checks", action="store_true", help="look for signs that the attacks failed")
     add("--cache", metavar="DIR", help="keep adversarial images here, and read them from here")
     add("--n", type=int, help="the first n images of the test split; all by default")

@@ -15,9 +15,9 @@ from cleverhans.tf2.utils import optimize_linear
 
 from .. import attacks
 from ..attacks import base
+from ..attacks.early_exit import EarlyExitAttack
 from ..attacks.gradient import FGSM, MIM
 from ..attacks.square import Square
-from ..attacks.survivors import SurvivorAttack
 from ..inputs import InputError
 
 # What a visitor may choose, and its steps, or queries, at first.
@@ -70,10 +70,10 @@ def walk(attack, model, x, y, seed=0, index=0):
 
     Returns:
         images (n, H, W, C), the last one what the attack returns; and (n,) how many steps, or queries, were
-        made before each. If an attack on survivors does not succeed, the last image is x.
+        made before each. If an early-exit attack does not succeed, the last image is x.
     """
     x, y = tf.constant(x[None]), tf.constant([y], tf.int32)
-    go = _survivor if isinstance(attack, SurvivorAttack) else _ascend
+    go = _survivor if isinstance(attack, EarlyExitAttack) else _ascend
     images, steps = zip(*go(attack, model, x, y, seed, np.array([index])), strict=True)
     images = np.concatenate(images)
     base.check_perturbation(attack, np.repeat(x, len(images), axis=0), images)
@@ -153,7 +153,7 @@ def _with_budget(attack, eps):
 
 @functools.lru_cache(maxsize=64)
 def _program(attack, model):
-    """`begin` and `advance` of an attack on survivors, each compiled once for all budgets."""
+    """`begin` and `advance` of an early-exit attack, each compiled once for all budgets."""
     logits = base.logits_function(model)
 
     def begin(eps, task):

@@ -69,7 +69,7 @@ def evaluate_adaptively(
     name = name or getattr(defense, "name", None) or "defense"
     images = labelled(images, [defense, defense.classifier])
     task = (crafted_on, {name: defense}, images, suite)
-    options |= {"queried": {name: defense}, "threat_model": records.ADAPTIVE}
+    options |= {"black_box": {name: defense}, "threat_model": records.ADAPTIVE}
     options |= {"seed": seed, "batch_size": batch_size, "progress": progress}
     record = records.evaluate(*task, **options) if shard is None else shards.evaluate(shard, *task, **options)
     if not checks:

@@ -154,7 +154,7 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
         cache: a folder; what is found there is not crafted again, see `cache`. What is crafted on a model
             that cannot be told from others is not kept, with a warning.
         fixed_size: pad even fewer images than a batch holds to a whole one. The shape of a batch is then
-            that of a larger set, and so is the rounding. It has no effect on attacks on survivors.
+            that of a larger set, and so is the rounding. It has no effect on early-exit attacks.
 
     Returns:
         Adversarial images, shaped as images.x.
@@ -200,7 +200,7 @@ def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, ca
     images, seed = check_task(images, [model], seed, batch_size)
 
     def attack_part(part, rows):
-        name = f"{label}: {part.name}, {len(rows)} images still stand" if label else None
+        name = f"{label}: {part.name}, {len(rows)} images to go" if label else None
         return craft(part, model, images.take(rows), seed, batch_size, name, cache)
 
     logits = logits_of(model, images.x, batch_size, fixed_size)

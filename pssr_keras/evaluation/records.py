@@ -37,8 +37,8 @@ def evaluate(
     images: typing.Any = None,
     attacks: typing.Iterable[Attack] | None = None,
     *,
-    queried: dict[str, typing.Callable] | None = None,
-    further: typing.Iterable[tuple] = (),
+    black_box: dict[str, typing.Callable] | None = None,
+    extra_attacks: typing.Iterable[tuple] = (),
     labels: str = "true",
     threat_model: str | None = None,
     seed: int = 0,
@@ -61,10 +61,10 @@ def evaluate(
             `data.images_of`.
         attacks: attacks of `pssr_keras.attacks`; several of one class have a column each, named by the fields
             in which they differ.
-        queried: {name: model}, what attacks without gradients query where several models are attacked; the
+        black_box: {name: model}, what attacks without gradients query where several models are attacked; the
             first of those if None. Surrogates of a PSSR all answer alike, so one suffices.
-        further: [(name of a model, model, attack)] that are tried as well, such as what transfers from other
-            defenses, where several models are attacked.
+        extra_attacks: [(name of a model, model, attack)] that are tried as well, such as what transfers
+            from other defenses, where several models are attacked.
         labels: which labels the attacker uses, see `with_labels`; what counts are always the true ones.
         threat_model: what the attacker knows, for the record: "white-box", "oblivious", "transfer",
             "adaptive", or any words. None derives it: white-box if all that is judged is attacked, oblivious
@@ -86,12 +86,17 @@ def evaluate(
     judged, images, attacks = task_of(crafted_on, judged, images, attacks)
     several = isinstance(crafted_on, dict)
     sources = crafted_on if several else {"": crafted_on}
-    queried = dict(list(sources.items())[:1]) if queried is None else queried
-    models = [*sources.values(), *judged.values(), *queried.values(), *(model for _, model, _ in further)]
+    black_box = dict(list(sources.items())[:1]) if black_box is None else black_box
+    models = [
+        *sources.values(),
+        *judged.values(),
+        *black_box.values(),
+        *(model for _, model, _ in extra_attacks),
+    ]
     images, seed = check_task(images, models, seed, batch_size)
     threat_model = threat_model_in_words(threat_model, crafted_on, judged)
     size = {"batch_size": batch_size, "fixed_size": is_shard}
-    runs = named(runs_of(attacks, sources, queried)) + named(further)
+    runs = named(runs_of(attacks, sources, black_box)) + named(extra_attacks)
 
     def judge(x):
         return {row: measurement(correct(model, x, images.y, **size)) for row, model in judged.items()}
@@ -126,7 +131,7 @@ def evaluate(
         "attacks": described,
         "seed": seed,
         "versions": versions(),
-        "crafted_on": {n: identity(m) for n, m in [*(sources | queried).items(), *models_of(further)]}
+        "crafted_on": {n: identity(m) for n, m in [*(sources | black_box).items(), *models_of(extra_attacks)]}
         if several
         else weights_hash(crafted_on),
         "weights": {row: weights_hash(model) for row, model in judged.items()},
@@ -216,11 +221,11 @@ def named(runs):
     return [(source, model, attack, next(names[source])) for source, model, attack in runs]
 
 
-def runs_of(attacks, sources, queried):
+def runs_of(attacks, sources, black_box):
     """Who crafts what: [(name of the model, model, attack)], attacks without gradients last."""
     return [
         (source, model, attack)
-        for by_gradient, models in ((True, sources), (False, queried))
+        for by_gradient, models in ((True, sources), (False, black_box))
         for source, model in models.items()
         for attack in attacks
         if attack.uses_gradient == by_gradient

@@ -4,7 +4,7 @@ Attacks are keyed by (seed, index of an image), so a part of the images is attac
 What might differ is rounding, by the shape of a batch and the place of an image in it. So a shard is made
 of whole batches of the set where there are enough: what is crafted is then the same to the last bit, but
 for later parts of AutoAttack, whose batches are made of what still stands. Where there are fewer batches
-than shards, they are padded to the size of the set's; the attacks on survivors (APGD, FAB, Square) take no
+than shards, they are padded to the size of the set's; the early-exit attacks (APGD, FAB, Square) take no
 padding, so there a few flags may differ. See `advice` and docs/scaling.md.
 """
 

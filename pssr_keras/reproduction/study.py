@@ -297,7 +297,7 @@ def check_dataset(name):
 
 
 # Estimates: they change no result, so a study outlives their change.
-TOLD_ONLY = {"minutes", "main_minutes", "measured_on"}
+DISPLAY_ONLY = {"minutes", "main_minutes", "measured_on"}
 LOCK = "study.lock"
 
 
@@ -335,7 +335,7 @@ def open_study(dataset, preset, folder, source="auto", data_dir=None, shipped=Fa
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
     unset = config.Reproduction(n=0, n_strong=0)  # what a study lacks is younger than it is
     found = json.loads(json.dumps(dataclasses.asdict(unset))) | read_json(described)
-    names = (wanted | found).keys() - TOLD_ONLY
+    names = (wanted | found).keys() - DISPLAY_ONLY
     changed = sorted(name for name in names if found.get(name) != wanted.get(name))
     if changed:
         raise InputError(f"{folder} holds another study ({', '.join(changed)} differ): choose another --out")

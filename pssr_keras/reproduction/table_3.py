@@ -25,7 +25,7 @@ def attacked(study, row):
         {row: defense},
         strong=True,
         suite=[attacks.parse(name, study.eps) for name in names],
-        queried={row: defense},
+        black_box={row: defense},
         threat_model=evaluation.ADAPTIVE,
     )
     images = study.images(strong=True)

@@ -17,7 +17,6 @@ from ..data import first
 from ..files import load_model, read_json, write_atomically, write_json
 from .arn import make_arn, train_arn, versions_dataset
 from .arrays import fit_to
-from .brought_along import check_pixels, classifier_of
 from .classifier import train_classifier
 from .defenses import DEFENSES, Defense, train_defense
 from .devices import ONE_DEVICE, Devices
@@ -35,6 +34,7 @@ from .fitting import (
 )
 from .folder import check_free, files_of, prepare_folder, readable, remove_intermediate, working_in
 from .hardened import make_hardened, train_hardened
+from .own_classifier import check_pixels, classifier_of
 from .pairs import augment, make_attacks, pairs_dataset
 from .pssr import make_cae, surgery_of, train_pssr, unfitted_surgery
 from .run import check_names, evaluate_run, load_splits, row_of, run, stages

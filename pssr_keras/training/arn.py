@@ -33,9 +33,9 @@ def train_arn(experiment, folder, classifier, train, validation, cache=None, dev
     if devices.of_chief(finished.is_file()):
         return load_model(finished)
     numbers = experiment.arn
-    versions = [train.x, *adversarial_images(experiment, folder, classifier, train, cache, devices)]
+    views = [train.x, *adversarial_images(experiment, folder, classifier, train, cache, devices)]
     keras.utils.set_random_seed(experiment.seed)
-    encoder, decoder, model = make_arn(experiment, train.x.shape[1:], len(versions), devices)
+    encoder, decoder, model = make_arn(experiment, train.x.shape[1:], len(views), devices)
     size = min(numbers.batch_size, len(train))
     devices.check_batch(size)
     steps = len(train) // size
@@ -45,7 +45,7 @@ def train_arn(experiment, folder, classifier, train, validation, cache=None, dev
     fit(
         model,
         model.autoencoder_optimizer,
-        versions_dataset(experiment, train, versions, size, encoder.output_shape[0][1:]),
+        versions_dataset(experiment, train, views, size, encoder.output_shape[0][1:]),
         label=f"training the ARN on {len(train):,} images, each benign and under {names}",
         folder=folder,
         name="arn",
@@ -74,13 +74,13 @@ def rates(numbers, steps):
     return keras.optimizers.schedules.PiecewiseConstantDecay([half], [peak, peak / 10]), peak, peak
 
 
-def make_arn(experiment, input_shape, versions, devices=ONE_DEVICE):
+def make_arn(experiment, input_shape, views, devices=ONE_DEVICE):
     """The untrained E and G of an experiment, and the ARN that trains them, or on several devices copies."""
     numbers = experiment.arn
     sizes = (numbers.encoder_channels, numbers.encoder_stages, numbers.code_channels)
     encoder, decoder = arn.encoder(input_shape, *sizes), arn.decoder(input_shape, *sizes)
     judges = (
-        arn.attack_discriminator(encoder.output_shape[0][1:], versions, numbers.attack_units),
+        arn.attack_discriminator(encoder.output_shape[0][1:], views, numbers.attack_units),
         arn.image_discriminator(input_shape, numbers.image_channels),
     )
     parts = [devices.mirrored(part) for part in (encoder, decoder, *judges)]
@@ -99,24 +99,24 @@ def make_arn(experiment, input_shape, versions, devices=ONE_DEVICE):
         )
 
 
-def versions_dataset(experiment, train, versions, size, code_shape):
-    """Batches (versions, x, noise, share) as `arn.ARN` takes them: each image once an epoch, all versions.
+def versions_dataset(experiment, train, views, size, code_shape):
+    """Batches (views, x, noise, share) as `arn.ARN` takes them: each image once an epoch, all views.
 
     Args:
         train: the N natural images.
-        versions: arrays (N, H, W, C), the natural images first.
+        views: arrays (N, H, W, C), the natural images first.
         size: images in a batch.
         code_shape: (h, w, c).
 
     Returns:
         Function, first epoch -> batches of all epochs from there on.
     """
-    count, shape = len(versions), train.x.shape[1:]
+    count, shape = len(views), train.x.shape[1:]
     change = augmentation.parse(experiment.arn.versions_augmentation)
 
     def pick(rows):
         # Large arrays stay in numpy: as TensorFlow constants they would be in memory twice.
-        return np.concatenate([part[rows] for part in (train.x, *versions)], axis=-1)
+        return np.concatenate([part[rows] for part in (train.x, *views)], axis=-1)
 
     def batch(rows, seed):
         picked = tf.numpy_function(pick, (rows,), tf.float32, stateful=False)

@@ -13,7 +13,7 @@ from ..data import images_of
 from ..defense import PSSR, check_stage
 from ..inputs import InputError, check_model, parse_eps
 from ..surgery import PixelSurgery
-from .brought_along import check_pixels
+from .own_classifier import check_pixels
 from .pssr import check_names, fitted_pssr, unfitted_surgery
 
 SMALL = 32 * 32 * 3  # values of an image, up to which the usual number is attacked at once

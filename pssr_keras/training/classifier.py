@@ -9,10 +9,10 @@ import tensorflow as tf
 from .. import baselines, classifiers, evaluation, settings
 from ..data import DATASETS, augmentation
 from ..files import load_model, write_atomically, write_json
-from .brought_along import check_pixels, classifier_of
 from .devices import ONE_DEVICE
 from .fitting import classifier_optimizer, epochs_of_batches, fit
 from .folder import remove_intermediate
+from .own_classifier import check_pixels, classifier_of
 from .selection import ACCURACY, HeldOut, best_of, held_out_attack
 
 

@@ -26,20 +26,23 @@ class Defense:
         adaptive_attacks: what an attacker who knows the defense uses where nothing else is asked for.
         stages: the names under which it calls `fitting.fit`, by which the files of its training are known;
             its own name if empty.
-        claims: whether it claims to stand before him: then a run ends with an evaluation of that, too.
+        claims_robustness: whether it claims adversarial robustness: then a run ends with an adaptive
+            evaluation, too.
     """
 
     train: typing.Callable
     check: typing.Callable = lambda experiment: None
     adaptive_attacks: tuple[str, ...] = ADAPTIVE_ATTACKS
     stages: tuple[str, ...] = ()
-    claims: bool = False
+    claims_robustness: bool = False
 
 
 DEFENSES = {
     "pssr": Defense(pssr.train_pssr, pssr.check_names, stages=("cae",)),
     "arn": Defense(arn.train_arn, arn.check_names),
-    "hardened": Defense(hardened.train_hardened, hardened.check_names, STANDARD_ATTACKS, claims=True),
+    "hardened": Defense(
+        hardened.train_hardened, hardened.check_names, STANDARD_ATTACKS, claims_robustness=True
+    ),
 }
 
 

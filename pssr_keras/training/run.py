@@ -24,11 +24,11 @@ from ..attacks import adaptive
 from ..defense import PSSR
 from ..files import expanded, read_json, write_json
 from . import classifier as classifier_stage
-from .brought_along import classifier_of
 from .classifier import train_classifier
 from .defenses import DEFENSES, check_defense, train_defense
 from .devices import ONE_DEVICE
 from .folder import check_inputs, prepare_folder, remove_intermediate, working_in
+from .own_classifier import classifier_of
 from .pairs import make_attacks
 
 
@@ -146,7 +146,7 @@ def row_of(defended):
 def evaluate_run(experiment, defended, test):
     """Stage 4: all rows under all evaluation attacks, with the whole configuration in the record.
 
-    Of a defense that claims to stand before an attacker who knows it, also the record of one: "adaptive".
+    Of a defense that claims adversarial robustness, also the record of one: "adaptive".
     """
     suite = make_attacks(experiment, experiment.attack.evaluation)
     start = time.perf_counter()
@@ -159,7 +159,7 @@ def evaluate_run(experiment, defended, test):
         batch_size=experiment.batch_size,
         progress=True,
     )
-    if DEFENSES[experiment.defense].claims:
+    if DEFENSES[experiment.defense].claims_robustness:
         record["adaptive"] = evaluate_adaptively(experiment, defended, test)
     seconds = round(time.perf_counter() - start, 1)
     return {"configuration": dataclasses.asdict(experiment), "evaluation_seconds": seconds, **record}

@@ -1,4 +1,4 @@
-"""Attack only the images that still stand: what APGD, FAB and Square share.
+"""Attack only the images not yet fooled: what APGD, FAB and Square share.
 
 Such an attack works on one target class after another, and drops an image once it is misclassified.
 There are two modes, which give the same verdicts up to rounding:
@@ -54,8 +54,8 @@ def classes_by_rank(logits, ranks):
 
 
 @dataclasses.dataclass(frozen=True)
-class SurvivorAttack(Attack):
-    """An untargeted attack that goes on with the images that still stand.
+class EarlyExitAttack(Attack):
+    """An untargeted attack that goes on with the images not yet fooled.
 
     A subclass defines how a batch begins and advances. Both get a `task` of constants and `advance` also
     a `state`: dictionaries of tensors whose rows are images. task holds x, y and target; a state holds at
