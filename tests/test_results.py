@@ -158,7 +158,7 @@ def test_the_history_holds_what_the_manifest_names():
 def test_a_training_of_another_schedule_is_that_of_its_record_and_of_the_text(name):
     record = json.loads((RESULTS / f"{name}.json").read_text())
     published = WEIGHTS.get(f"results/{name}.keras", {}).get("weights_hash")
-    text = " ".join((RESULTS.parent / "docs" / "reproduction.md").read_text().split())
+    text = " ".join((RESULTS.parent / "docs" / "reproduction" / "schedules.md").read_text().split())
     for part in record["parts"]:
         ((row, cells),) = part["cells"].items()
         assert published in (None, part["weights"][row])
