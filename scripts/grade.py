@@ -17,7 +17,8 @@ import os
 import pathlib
 import sys
 
-from pssr_keras import command_line, grading
+from pssr_keras import command_line
+from pssr_keras.course import grading
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 

@@ -10,7 +10,8 @@ import json
 import pathlib
 import sys
 
-from pssr_keras import command_line, config, model_cards, pretrained
+from pssr_keras import command_line, config, pretrained
+from pssr_keras.reproduction import model_cards
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "models"

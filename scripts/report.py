@@ -9,7 +9,8 @@ import argparse
 import pathlib
 import sys
 
-from pssr_keras import InputError, command_line, config, report, reproduction
+from pssr_keras import InputError, command_line, config, reproduction
+from pssr_keras.reproduction import report
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 

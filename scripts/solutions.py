@@ -18,7 +18,7 @@ import nbclient
 import nbformat
 
 from pssr_keras import InputError, command_line
-from pssr_keras.exercises import EXERCISES
+from pssr_keras.course.exercises import EXERCISES
 from pssr_keras.files import write_atomically
 
 TUTORIALS = pathlib.Path(__file__).parents[1] / "tutorials"

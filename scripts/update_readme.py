@@ -10,10 +10,11 @@ import json
 import pathlib
 import sys
 
-from pssr_keras import checks, command_line, config, data, evaluation, model_cards, pretrained, reproduction
+from pssr_keras import checks, command_line, config, data, evaluation, pretrained, reproduction
 from pssr_keras.evaluation import in_pixels
 from pssr_keras.experiments import EXPERIMENTS
-from pssr_keras.report import NAMES, percent, read_records
+from pssr_keras.reproduction import model_cards
+from pssr_keras.reproduction.report import NAMES, percent, read_records
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"

@@ -7,8 +7,9 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from pssr_keras import attacks, data, exercises, pretrained
+from pssr_keras import attacks, data, pretrained
 from pssr_keras.attacks import adaptive
+from pssr_keras.course import exercises
 
 
 @pytest.fixture(scope="module")

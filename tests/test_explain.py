@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pssr_keras import InputError, explain
+from pssr_keras import InputError
+from pssr_keras.course import explain
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ import time
 import numpy as np
 import pytest
 
-from pssr_keras import InputError, grading
-from pssr_keras.exercises import Exercise
-from pssr_keras.exercises.exercise import RIGHT, wrong
-from pssr_keras.grading import sandbox, statements, student, submissions, table
+from pssr_keras import InputError
+from pssr_keras.course import grading
+from pssr_keras.course.exercises import Exercise
+from pssr_keras.course.exercises.exercise import RIGHT, wrong
+from pssr_keras.course.grading import sandbox, statements, student, submissions, table
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -144,7 +145,7 @@ def test_of_several_answers_none_may_be_missing(tmp_path):
     [
         ["def check_seven(answer):\n    print('right')", "check_seven(8)"],
         ["import builtins\nbuiltins.print('1: right')", "check_seven(8)"],
-        ["import pssr_keras.grading.student as s\ns.encode = lambda *a: 7", "check_seven(8)"],
+        ["import pssr_keras.course.grading.student as s\ns.encode = lambda *a: 7", "check_seven(8)"],
         ["import sys\nsys.modules['__main__'].hand_in = 7", "class Seven:\n    __eq__ = lambda a, b: True",
          "check_seven(Seven())"],
         ["class Text(str):\n    __eq__ = lambda a, b: True", "check_seven(Text())"],

@@ -11,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 
-from pssr_keras import grading
-from pssr_keras.exercises import Exercise
-from pssr_keras.exercises.exercise import RIGHT, wrong
-from pssr_keras.grading import cells, sandbox, statements
+from pssr_keras.course import grading
+from pssr_keras.course.exercises import Exercise
+from pssr_keras.course.exercises.exercise import RIGHT, wrong
+from pssr_keras.course.grading import cells, sandbox, statements
 
 # {form: cells; the last expression of the last one is handed in}
 CHANGES = {
@@ -426,7 +426,7 @@ def filled(name, form, start, end):
 @pytest.fixture
 def runs(monkeypatch):
     """A list that gets an item for each process of a notebook."""
-    started, module = [], sys.modules["pssr_keras.grading.grade"]
+    started, module = [], sys.modules["pssr_keras.course.grading.grade"]
     whole = module.Sandbox
     monkeypatch.setattr(module, "Sandbox", lambda *options: started.append(1) or whole(*options))
     return started

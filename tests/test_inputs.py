@@ -19,7 +19,6 @@ from pssr_keras import (
     checks,
     data,
     evaluation,
-    explain,
     inputs,
     surgery,
     training,
@@ -28,6 +27,7 @@ from pssr_keras.attacks.adaptive import Expectation
 from pssr_keras.attacks.gradient import trajectory
 from pssr_keras.baselines.base import RobustTraining, parse
 from pssr_keras.commands import evaluate, reproduce, train
+from pssr_keras.course import explain
 from pssr_keras.evaluation import binarisation, shards
 from pssr_keras.hardened import HardenedCAE
 

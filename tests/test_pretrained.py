@@ -15,11 +15,11 @@ from pssr_keras import (
     data,
     evaluation,
     load_pretrained,
-    model_cards,
     pretrained,
     training,
 )
 from pssr_keras.attacks import adaptive
+from pssr_keras.reproduction import model_cards
 
 NAMES = pretrained.names()
 

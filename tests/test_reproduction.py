@@ -22,13 +22,12 @@ from pssr_keras import (
     evaluation,
     files,
     locks,
-    report,
     reproduction,
     surgery,
     training,
 )
 from pssr_keras.experiments import EXPERIMENTS
-from pssr_keras.reproduction import row_of
+from pssr_keras.reproduction import report, row_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"

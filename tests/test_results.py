@@ -10,8 +10,9 @@ import subprocess
 
 import pytest
 
-from pssr_keras import InputError, evaluation, files, model_cards, pretrained, report
+from pssr_keras import InputError, evaluation, files, pretrained
 from pssr_keras.experiments import EXPERIMENTS
+from pssr_keras.reproduction import model_cards, report
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "results"

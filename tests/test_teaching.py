@@ -7,9 +7,9 @@ import re
 import nbformat
 import pytest
 
-from pssr_keras import exercises
-from pssr_keras.exercises import EXERCISES
-from pssr_keras.grading import statements, student
+from pssr_keras.course import exercises
+from pssr_keras.course.exercises import EXERCISES
+from pssr_keras.course.grading import statements, student
 
 ROOT = pathlib.Path(__file__).parents[1]
 TUTORIALS = ROOT / "tutorials"

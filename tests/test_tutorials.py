@@ -6,7 +6,8 @@ import pathlib
 import nbformat
 import pytest
 
-from pssr_keras import plotting, report
+from pssr_keras import plotting
+from pssr_keras.reproduction import report
 
 FOLDER = pathlib.Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -15,7 +15,8 @@ import textwrap
 
 import places
 
-from pssr_keras import config, model_cards, pretrained
+from pssr_keras import config, pretrained
+from pssr_keras.reproduction import model_cards
 
 MARK = re.compile(r"<!-- (?P<kind>source|accuracies|worst case): (?P<name>[\w.-]+) -->")
 

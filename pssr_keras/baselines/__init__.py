@@ -1,7 +1,7 @@
 """Other defenses for Table 1: classifiers that are trained to be robust, one file each.
 
 All of them are trained by the same loop, so a further baseline is a further file with an `Objective`, and a
-line here. How each is defined, and where it departs from its publication, is told in docs/reproduction/baselines.md.
+line here. docs/reproduction/baselines.md says how each is defined, and where it departs from its publication.
 """
 
 from .adversarial_training import AdversarialTraining, adversarial_training

@@ -15,7 +15,8 @@ in report/tables.md of that folder; scripts/report.py publishes them in results/
 import argparse
 import time
 
-from .. import command_line, config, files, report, reproduction
+from .. import command_line, config, files, reproduction
+from ..reproduction import report
 
 
 def reproduce(arguments):

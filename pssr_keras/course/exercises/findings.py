@@ -2,7 +2,7 @@
 
 import functools
 
-from .. import attacks, data, pretrained, surgery
+from ... import attacks, data, pretrained, surgery
 from .exercise import RIGHT, exercise, is_number, wrong
 
 

@@ -1,7 +1,7 @@
 """A shipped model in words: its model card, and what an attacker who knows it leaves of it, as Markdown."""
 
-from . import config, data, evaluation
-from .reproduction.records import ARCHITECTURES, NAMES, grid, percent
+from .. import config, data, evaluation
+from .records import ARCHITECTURES, NAMES, grid, percent
 
 
 def markdown(card, adaptive=None):

@@ -6,11 +6,11 @@ Nothing is computed here that a record does not hold, but means, ranges and McNe
 import contextlib
 import pathlib
 
-from .files import expanded, read_json, write_atomically, write_json
-from .inputs import InputError
-from .reproduction import TABLES
-from .reproduction.figure_10b import draw as draw_figure_10b
-from .reproduction.records import NAMES, columns_of, compared, grid, percent, row_of, rows_of
+from ..files import expanded, read_json, write_atomically, write_json
+from ..inputs import InputError
+from .figure_10b import draw as draw_figure_10b
+from .records import NAMES, columns_of, compared, grid, percent, row_of, rows_of
+from .tables import TABLES
 
 __all__ = [
     "FIGURES", "NAMES", "columns_of", "compared", "draw_figure_10b", "grid", "percent", "read_records",

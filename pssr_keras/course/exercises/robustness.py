@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import evaluation
+from ... import evaluation
 from .exercise import RIGHT, exercise, is_number, wrong
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 
-from ..files import write_atomically
+from ...files import write_atomically
 
 DANGEROUS = ("=", "+", "-", "@")  # a spreadsheet would take a cell that begins so for a formula
 

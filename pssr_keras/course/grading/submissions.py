@@ -6,7 +6,7 @@ import pathlib
 import re
 import stat
 
-from ..inputs import InputError
+from ...inputs import InputError
 
 LARGEST = 20 * 2**20  # bytes of a notebook; the tutorials keep to one mebibyte
 NO_SUBMISSIONS = {"__MACOSX", "desktop.ini", "Thumbs.db"}

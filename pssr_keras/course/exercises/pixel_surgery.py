@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from .. import data, pretrained, surgery
+from ... import data, pretrained, surgery
 from .exercise import RIGHT, exercise, wrong
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .inputs import InputError, check_images, check_labels, check_model
+from ..inputs import InputError, check_images, check_labels, check_model
 
 
 def _up_to(model, layer):

@@ -9,9 +9,9 @@ import pathlib
 import threading
 import time
 
-from ..command_line import check_out
+from ...command_line import check_out
+from ...inputs import InputError
 from ..exercises import EXERCISES
-from ..inputs import InputError
 from . import submissions, table
 from .grade import Grade, grade
 from .sandbox import Processes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import losses
+from ... import losses
 from .exercise import RIGHT, exercise, is_number, wrong
 
 
