@@ -7,7 +7,7 @@ check_keras()
 start_tensorflow()
 
 # classifiers, so that Keras knows the layers of a saved one
-from . import attacks, classifiers, data, evaluation, training
+from . import attacks, certify, classifiers, data, evaluation, training
 from .attacks.compiled import clear_compiled
 from .cae import CAE
 from .config import experiment
@@ -26,6 +26,7 @@ __all__ = [
     "__version__",
     "attacks",
     "cache",
+    "certify",
     "checks",
     "classifiers",
     "clear_compiled",

@@ -17,6 +17,9 @@ An adaptive attacker of a defense that claims adversarial robustness uses by def
 more, through each surrogate. --transfer-from adds what is crafted on other models, --draws attacks the mean
 of a random defense's answers, and --checks looks for signs that the attacks failed.
 
+--certify proves by interval bounds which images no attack within eps (Linf) can change, known or unknown. It
+needs a defense without pixel surgery; models that were not trained for it are seldom certified at all.
+
 --shard 2/8 evaluates the second of eight parts of the images, on any machine; with --checks, the first one
 runs the checks. scripts/merge.py makes one record of all parts, see docs/scaling.md.
 
@@ -113,6 +116,9 @@ def evaluate(arguments):
         "progress": True,
         "cache": arguments.cache,
     }
+    if arguments.certify:  # first, as it takes seconds and may refuse the model
+        models = {row: pssr} if is_adaptive else training.stages(pssr)
+        certified = evaluation.certified(models, images, eps, arguments.batch_size)
     if is_adaptive:
         options |= {"attacks": suite, "surrogates": crafted_on, "name": row, "shard": shard}
         record = evaluation.evaluate_adaptively(pssr, images, eps, **options)
@@ -137,6 +143,8 @@ def evaluate(arguments):
             findings = checks.run(pssr, few, eps, model, arguments.seed, progress=True)
             print(f"\n{checks.text(findings)}")
             record["checks"][name] = [dataclasses.asdict(finding) for finding in findings]
+    if arguments.certify:
+        record["certified"] = certified
     print(f"\n{f'shard {shard} of {len(images):,} images: ' if shard else ''}{evaluation.table(record)}")
     for line in evaluation.remarks(record):
         print(line)
@@ -302,6 +310,7 @@ def main(argv=None):
         help="put the purifier before this classifier (.keras), or a run folder's",
     )
     command_line.add_former_name(parser, "--before", "--with-classifier")
+    add("--certify", action="store_true", help="prove images robust by interval bounds, against any attack")
     add("--checks", action="store_true", help="look for signs that the attacks failed")
     add("--cache", metavar="DIR", help="keep adversarial images here, and read them from here")
     add("--n", type=int, help="the first n images of the test split; all by default")

@@ -6,6 +6,7 @@ statistics   flags, intervals, exact tests, the worst case
 provenance   hashes of weights, versions: what a number was measured with
 records      `evaluate`: who crafts, who is judged, and a record that says all of it
 adaptively   `evaluate_adaptively`: the attacker knows the defense, and tries everything
+certifying   images that are proved robust
 text         a record in words
 findings     how sure a check is of what it saw, and what that says of a table
 measurements what the checks look at
@@ -20,6 +21,7 @@ from ..files import file_hash
 from ..progress import Progress
 from . import binarisation, cache, checks, shards
 from .adaptively import evaluate_adaptively
+from .certifying import certified
 from .crafting import (
     LABELS,
     check_labels_kind,
@@ -57,6 +59,7 @@ __all__ = [
     "binarisation",
     "budgets",
     "cache",
+    "certified",
     "check_labels_kind",
     "checks",
     "correct",

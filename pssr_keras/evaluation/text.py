@@ -63,6 +63,18 @@ def leak_remark(leaks, names=None):
     )
 
 
+def certificates(found):
+    """What `certifying.certified` found, one line each."""
+    lines = []
+    for row, cell in found["cells"].items():
+        low, high = (100 * bound for bound in cell["interval_95"])
+        lines.append(
+            f"{row}: {100 * cell['accuracy']:.2f}% [{low:.1f}, {high:.1f}] certified by {found['method']} "
+            f"within eps {in_pixels(found['eps'])} ({found['norm']}): no attack changes these images"
+        )
+    return lines + [f"{row} is not certified: {reason}" for row, reason in found["refused"].items()]
+
+
 def remarks(record):
     """What a reader of the table must know, one line each."""
     lines = [
@@ -70,6 +82,7 @@ def remarks(record):
         for row, cells in record["cells"].items()
         if (leaks := label_leaks(cells))
     ]
+    lines += certificates(record["certified"]) if "certified" in record else []
     for column, config in record.get("attacks", {}).items():
         if config.get("norm") == "L2":
             reading = "no budget: success at any distance" if config["eps"] is None else "success within eps"
