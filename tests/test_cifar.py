@@ -38,7 +38,7 @@ def embedded(monkeypatch):
         monkeypatch.setitem(data.DATASETS, name, dataclasses.replace(entry, bundled=bundled))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param("cifar10", marks=pytest.mark.slow), "cifar100"])
 def test_a_run_from_data_to_table(name, embedded, tmp_path):
     perceptron = {"classifier.architecture": "multilayer_perceptron", "classifier.learning_rate": 0.01}
     small = {  # a DenseNet takes long to compile

@@ -272,6 +272,7 @@ def test_a_run_leaves_a_hardened_e_and_what_an_attacker_who_knows_it_does(finish
     assert not list(folder.glob("checkpoint*"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(finished, tmp_path, monkeypatch):
     """The average, the optimizer and the random numbers of dropout and attacks go on where they were."""
     original = training.Checkpoint.on_epoch_end
@@ -295,6 +296,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(finished, tmp_path, mon
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_a_run_with_surgery_has_its_stages_and_its_surrogates(tmp_path, monkeypatch):
     monkeypatch.setattr(adaptive, "SURROGATES", dict(list(adaptive.SURROGATES.items())[:2]))
     changes = {"hardened.mask": "pipeline", "hardened.epochs": 1, "surgery.at_most": 0.25, "test_limit": 16}

@@ -12,6 +12,7 @@ from pssr_keras.commands import evaluate, train
 from pssr_keras.experiments import EXPERIMENTS
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "howto"
+LONG = ("add", "protect")  # they train
 COMMANDS = {"pssr-train": train.main, "pssr-evaluate": evaluate.main}
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -28,7 +29,14 @@ def registries():
         registry.update(content)
 
 
-@pytest.mark.parametrize("page", sorted(FOLDER.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page.stem in LONG else ())
+        for page in sorted(FOLDER.glob("*.md"))
+    ],
+    ids=lambda page: page.stem,
+)
 def test_the_blocks_of_a_page_run(page, registries, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": f"page_{page.stem}"}

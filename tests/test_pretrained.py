@@ -22,6 +22,7 @@ from pssr_keras.attacks import adaptive
 from pssr_keras.reproduction import model_cards
 
 NAMES = pretrained.names()
+SLOW = pytest.mark.slow
 
 
 def whole(card):
@@ -81,7 +82,13 @@ def test_all_weights_together_stay_small():
 
 
 @pytest.mark.parametrize(
-    ("name", "suite"), [(name, ("fgsm", "pgd") if name == "mnist" else ("fgsm",)) for name in NAMES]
+    ("name", "suite"),
+    [
+        pytest.param(
+            name, ("fgsm", "pgd") if name == "mnist" else ("fgsm",), marks=SLOW if "cifar" in name else ()
+        )
+        for name in NAMES
+    ],
 )
 def test_the_bundled_images_confirm_the_card(name, suite):
     """1,000 images that the weights have not seen: each accuracy lies near the one of the card.

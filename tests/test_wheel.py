@@ -85,6 +85,7 @@ def run(*command, cwd):
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_wheel_is_small_and_has_what_it_needs(wheel):
     assert wheel.stat().st_size <= 40_000_000
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -99,6 +100,7 @@ def test_the_wheel_is_small_and_has_what_it_needs(wheel):
     assert {name.partition("/")[0] for name in names} == {"pssr_keras", f"pssr_keras-{version}.dist-info"}
 
 
+@pytest.mark.slow
 def test_the_wheel_works_outside_the_checkout(environment, tmp_path):
     """One process runs the programs of all commands, for TensorFlow takes seconds to start."""
     table, refusals = run(environment / "python", "-c", IN_THE_WHEEL, cwd=tmp_path)
