@@ -24,6 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 SOURCES = ("auto", "tfds", "bundled")
+OWN = "own"  # the one source of a user's own data set
 DATASETS = {entry.name: entry for entry in (MNIST, CIFAR10, CIFAR100)}
 
 
@@ -53,6 +54,8 @@ def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
         raise InputError(f"unknown split {split!r}, expected 'train' or 'test'")
     entry = DATASETS[name]
     source = resolve_source(name, source, data_dir, (split,))
+    if source == OWN:
+        return entry.load(split)
     if source == "bundled":
         if exclude_bundled:
             raise InputError(
@@ -79,9 +82,13 @@ def resolve_source(name, source="auto", data_dir=None, splits=("test",)):
     Without a network that is decided within 5 seconds. See `load` for the arguments and errors; `splits` are
     those that will be loaded.
     """
+    entry = DATASETS[name]
+    if entry.load is not None and source in ("auto", OWN):
+        return OWN
     if source not in SOURCES:
         raise InputError(f"unknown source {source!r}, expected one of {', '.join(SOURCES)}")
-    entry = DATASETS[name]
+    if entry.load is not None:
+        raise InputError(f"{entry} is a data set of your own, without a source {source!r}: leave it out")
     enough = entry.bundled is not None and set(splits) <= set(entry.bundled.splits)
     if source == "bundled":
         if not enough:

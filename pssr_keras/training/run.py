@@ -58,7 +58,9 @@ def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False
     finished = folder / "evaluation.json"
     if overwrite:
         data_dir_found = data_dir or os.environ.get("TFDS_DATA_DIR")
-        check_inputs(folder, {"--classifier": classifier_file, "--data-dir": data_dir_found})
+        own = experiment.own.path or None
+        inputs = {"--classifier": classifier_file, "--data-dir": data_dir_found, "--data": own}
+        check_inputs(folder, inputs)
     with contextlib.ExitStack() as until_the_end:
 
         def prepare():
