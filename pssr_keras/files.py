@@ -102,6 +102,11 @@ def load_model(path):
     path = expanded(path)
     if not path.is_file():
         raise InputError(f"{path} cannot be read: there is no such file")
+    return read_model(path)
+
+
+def read_model(path):
+    """As `load_model`, of whatever Keras itself finds under a name, such as "hf://..."."""
     try:
         with building_in("float32"):  # for what a file leaves open; a layer's own type is in the file
             return keras.saving.load_model(path, compile=False)
