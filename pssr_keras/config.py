@@ -4,6 +4,8 @@ The numbers of a data set stand in `experiments`; what they mean is told in `set
 names to experiments.
 """
 
+import typing
+
 from . import settings
 from .data import DATASETS, own
 from .experiments import EXPERIMENTS, experiments_of
@@ -49,7 +51,7 @@ def reproductions():
     return {name: entry.reproductions for name, entry in EXPERIMENTS.items() if entry.rows}
 
 
-def experiment(dataset, preset, **changes):
+def experiment(dataset: str, preset: str, **changes: typing.Any) -> Experiment:
     """The experiment of a data set and a preset, with some numbers changed.
 
     Args:

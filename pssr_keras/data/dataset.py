@@ -61,10 +61,10 @@ class DataSet:
     def __str__(self):
         return self.title or self.name
 
-    def name_of(self, label):
+    def name_of(self, label: int) -> str:
         """The name of a class in words, or its number."""
         return self.class_names[label] if self.class_names else str(label)
 
-    def count(self, split):
+    def count(self, split: str) -> int:
         """Number of images of a split."""
         return {"train": self.train, "test": self.test}[split]

@@ -58,7 +58,7 @@ def read(path):
     if place.is_dir():
         train, test, names, notes = read_folder(place)
     elif place.is_file():
-        train, test, names, notes = *read_arrays(place), (), ()
+        (train, test), names, notes = read_arrays(place), [], []
     else:
         raise InputError(
             f"{path} is not there, expected an .npz file or a folder of pictures by class: "

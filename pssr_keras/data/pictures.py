@@ -22,7 +22,7 @@ def read_folder(folder):
     """
     parts = [folder / "train", folder / "test"]
     present = [part for part in parts if part.is_dir()]
-    notes: list[str] = []
+    notes = []
     if len(present) == 1 and len(folders_in(folder)) == 1:
         (missing,) = set(parts) - set(present)
         raise InputError(f"{missing} is missing, expected it beside {present[0]}, or {folder}/<class>/*")
