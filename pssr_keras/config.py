@@ -4,15 +4,19 @@ The numbers of a data set stand in `experiments`; what they mean is told in `set
 names to experiments.
 """
 
+import typing
+
 from . import settings
-from .data import DATASETS
-from .experiments import EXPERIMENTS
+from .data import DATASETS, own
+from .experiments import EXPERIMENTS, experiments_of
+from .files import expanded
 from .inputs import InputError
 from .settings import (
     ADAPTIVE_ATTACKS,
     CHECKED_IMAGES,
     TRANSFER_ATTACKS,
     Experiment,
+    OwnSettings,
     Reproduction,
     flat,
     parse_changes,
@@ -23,12 +27,16 @@ __all__ = [
     "CHECKED_IMAGES",
     "TRANSFER_ATTACKS",
     "Experiment",
+    "OwnSettings",
     "Reproduction",
+    "add_own",
     "experiment",
     "flat",
+    "own_data",
     "parse_changes",
     "presets",
     "read",
+    "register",
     "reproductions",
 ]
 
@@ -43,7 +51,7 @@ def reproductions():
     return {name: entry.reproductions for name, entry in EXPERIMENTS.items() if entry.rows}
 
 
-def experiment(dataset, preset, **changes):
+def experiment(dataset: str, preset: str, **changes: typing.Any) -> Experiment:
     """The experiment of a data set and a preset, with some numbers changed.
 
     Args:
@@ -77,9 +85,69 @@ def read(content):
         InputError: if the record is none of an experiment.
     """
     found = settings.from_record(content)
+    described = own_data(content)
+    if described is not None and described.dataset not in DATASETS:
+        register(described)
     if "dataset" not in found or found["dataset"] not in presets():
         raise InputError(f"data set {found.get('dataset')!r} has no experiments here")
     defaults = flat(experiment(found["dataset"], found.get("preset", "cpu")))
     missing = {name: value for name, value in defaults.items() if name not in found}
     # As a record holds them, so that a run of before goes on.
     return {name: list(v) if isinstance(v, tuple) else v for name, v in missing.items()} | found
+
+
+# --- data sets of a user's own -------------------------------------------------------------------
+
+
+def add_own(path):
+    """Read a user's data set, and make experiments on it possible; return its name, and notes for the user.
+
+    Args:
+        path: see `data.own.read`.
+
+    Raises:
+        InputError: for whatever is wrong with it.
+    """
+    images = own.read(path)
+    train, test = images.train, images.test
+    shape, counts = train.x.shape[1:], (len(train), len(test))
+    place = str(expanded(path).absolute())  # found from any folder
+    described = OwnSettings(place, images.sha256, shape, train.classes, *counts, images.class_names)
+    register(described, images)
+    return described.dataset, images.notes
+
+
+def register(described, images=None):
+    """Make a described data set of a user's one of those that there are experiments for.
+
+    Args:
+        described: `settings.OwnSettings`.
+        images: `data.own.OwnImages`; read when they are asked for, if None.
+    """
+    name = described.dataset
+    DATASETS[name] = own.entry_of(
+        name,
+        described.path,
+        described.sha256,
+        described.shape,
+        described.classes,
+        (described.train, described.test),
+        described.class_names,
+        images,
+    )
+    EXPERIMENTS[name] = experiments_of(described)
+
+
+def own_data(content):
+    """What the record of an experiment tells of a user's data set, `settings.OwnSettings`; None of any other.
+
+    Raises:
+        InputError: if that is damaged.
+    """
+    found = content.get("own") if isinstance(content, dict) else None
+    if not found or not found.get("path"):
+        return None
+    try:
+        return OwnSettings(**found)
+    except TypeError as error:
+        raise InputError(f"the data set {found['path']} is not described in full ({error})") from error

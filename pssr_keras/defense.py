@@ -47,7 +47,14 @@ class PSSR(AroundFrozen):
 
     frozen = ("classifier", "guide")
 
-    def __init__(self, classifier, surgery, extrapolator=None, guide=None, **kwargs):
+    def __init__(
+        self,
+        classifier: keras.Model,
+        surgery: PixelSurgery | None,
+        extrapolator: keras.Model | None = None,
+        guide: keras.Model | None = None,
+        **kwargs: typing.Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.classifier = classifier
         self.surgery = surgery
@@ -75,15 +82,15 @@ class PSSR(AroundFrozen):
         self.train_function = self.test_function = self.predict_function = None
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
         return self.classifier.input_shape
 
-    def remove(self, x):
+    def remove(self, x: typing.Any) -> typing.Any:
         """Stage one: x_t, the image without its salient pixels (equation 7)."""
         x = self.checked(x)
         return x if self.surgery is None else self.surgery.remove(self.guiding_logits, x)
 
-    def restore(self, x_t):
+    def restore(self, x_t: typing.Any) -> typing.Any:
         """Stage two: E(x_t), the image that E extrapolates from the trivial component."""
         x_t = self.checked(x_t)
         return x_t if self.extrapolator is None else self.extrapolator(x_t, training=False)
@@ -128,7 +135,7 @@ class PSSR(AroundFrozen):
         surgery: PixelSurgery | typing.Literal[False] | None = None,
         seed: int = 0,
         verbose: bool | int = True,
-        **changes,
+        **changes: typing.Any,
     ) -> "PSSR":
         """A PSSR trained around a classifier on images and labels; see `training.fit_to`.
 
@@ -138,14 +145,14 @@ class PSSR(AroundFrozen):
         options = {"epochs": epochs, "validation": validation, "surgery": surgery, "seed": seed}
         return training.fit_to(classifier, x, y, eps=eps, verbose=verbose, **options, **changes)
 
-    def checked(self, x):
+    def checked(self, x: typing.Any) -> typing.Any:
         """Images, refused if they are not float32 in [0, 1] or not of the classifier's shape."""
         return check_batch(x, check_model(self.classifier), ("float32", self.compute_dtype))
 
-    def classify(self, x):
+    def classify(self, x: typing.Any) -> typing.Any:
         return check_outputs(self.classifier(x, training=False), self.classifier)
 
-    def guiding_logits(self, x):
+    def guiding_logits(self, x: typing.Any) -> typing.Any:
         """The logits whose saliency makes the mask of images x; these may lie out of [0, 1], see `call`."""
         if self.guide is None:
             return self.classify(x)
@@ -154,24 +161,24 @@ class PSSR(AroundFrozen):
         with unbounded():
             return self.classify(self.restore(x))
 
-    def guiding_model(self):
+    def guiding_model(self) -> typing.Any:
         """What guides the mask, as a `guide` that needs no E of the defense."""
         if self.guide != PIPELINE:
             return self.guide
         return PSSR(self.classifier, None, self.extrapolator, name="guide")
 
-    def call(self, x, training=False):
+    def call(self, x: typing.Any, training: bool = False) -> typing.Any:
         with unbounded():  # whoever differentiates a model looks around an image, also out of [0, 1]
             return self.classify(self.purify(x))
 
-    def train_step(self, data):
+    def train_step(self, data: typing.Any) -> typing.Any:
         """Refused, as here E is called in evaluation mode: its batch normalisation would stay as it is."""
         raise InputError(
             "a PSSR is not trained by fit: make one by PSSR.fit_to or pssr-train, or train its extrapolator "
             "by pssr_keras.CAE"
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -182,7 +189,7 @@ class PSSR(AroundFrozen):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> "PSSR":
         with building_in("float32"):
             # Files from before there were guides have none.
             restored = {name: keras.saving.deserialize_keras_object(config.get(name)) for name in STAGES}

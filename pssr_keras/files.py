@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import secrets
+import typing
 import zipfile
 import zlib
 
@@ -97,11 +98,16 @@ def write_json(path, content):
     write_atomically(path, lambda partial: partial.write_text(text))
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike[str]) -> typing.Any:
     """A `.keras` file, or an error that names it."""
-    path = expanded(path)
-    if not path.is_file():
-        raise InputError(f"{path} cannot be read: there is no such file")
+    place = expanded(path)
+    if not place.is_file():
+        raise InputError(f"{place} cannot be read: there is no such file")
+    return read_model(place)
+
+
+def read_model(path):
+    """As `load_model`, of whatever Keras itself finds under a name, such as "hf://..."."""
     try:
         with building_in("float32"):  # for what a file leaves open; a layer's own type is in the file
             return keras.saving.load_model(path, compile=False)
@@ -126,7 +132,7 @@ def load_arrays(path, *names):
         raise InputError(f"{path} is no whole .npz file with {wanted} ({error})") from error
 
 
-def file_hash(path):
+def file_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file.
 
     Raises:

@@ -12,7 +12,7 @@ class AroundFrozen(keras.Model):
         frozen: the names of the attributes that hold them.
     """
 
-    frozen = ("classifier",)
+    frozen: tuple[str, ...] = ("classifier",)
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})

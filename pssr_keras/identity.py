@@ -69,7 +69,7 @@ class Same:
     def __eq__(self, other):
         return isinstance(other, Same) and self.thing is other.thing
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # Python's own way to say that it has none
 
 
 def structure(model):

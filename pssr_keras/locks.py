@@ -19,7 +19,7 @@ from .inputs import InputError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # and is looked at before it is used
     import msvcrt
 
 BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}

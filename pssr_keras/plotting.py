@@ -5,6 +5,7 @@ apart.
 """
 
 import textwrap
+import typing
 
 import matplotlib
 import matplotlib.figure
@@ -23,7 +24,7 @@ CELL = 1.64  # inches, the largest image: five fill the page
 GAP = 0.06  # inches between images
 LINE = 0.16  # inches of a line of text above an image
 CHARACTERS = 13  # of a text, to the inch
-STYLE = {
+STYLE: dict[typing.Any, typing.Any] = {
     "figure.dpi": 100,
     "font.size": 10,
     "axes.titlesize": 10,

@@ -4,22 +4,29 @@ A model card is the record of the training run that made the weights: data, seed
 versions, accuracies with intervals, and the SHA-256 of the file.
 """
 
+import importlib.util
+import json
+import os
 import pathlib
 import re
 import shutil
+import typing
 
-from .files import file_hash, load_model, read_json, write_atomically, write_json
+from .defense import PSSR
+from .files import expanded, file_hash, load_model, read_json, read_model, write_atomically, write_json
 from .inputs import InputError
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
+HUB = "hf://"
+KINDS = "a run folder, a folder of one .keras file, or a .keras file"
 
 
-def names():
+def names() -> list[str]:
     """Names of the shipped models."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def model_card(name):
+def model_card(name: str) -> dict[str, typing.Any]:
     """The model card of shipped weights, as a dictionary.
 
     Raises:
@@ -30,24 +37,108 @@ def model_card(name):
     return read_json(FOLDER / f"{name}.json")
 
 
-def load_pretrained(name):
-    """The shipped PSSR for a data set, with its classifier.
+def load_pretrained(name: str | os.PathLike[str]) -> PSSR:
+    """A trained PSSR with its classifier: a shipped one by its name, or one's own by its path.
 
     Args:
-        name: "mnist", "cifar10", a hardened one such as "mnist-hardened", or another of `names()`.
-
-    Returns:
-        `defense.PSSR`.
+        name: "mnist", "cifar10", a hardened one such as "mnist-hardened", or another of `names()`; the path
+            of a run folder, of a folder as `publish` writes it (a .keras file and its card), or of a .keras
+            file; or "hf://..." where huggingface_hub is installed. A shipped name goes before a path.
 
     Raises:
-        InputError: if nothing is shipped under that name, or if the file is not the one of the card.
+        InputError: if nothing is shipped under that name and nothing lies there; if a file is damaged, is not
+            the one of its card, or holds no PSSR.
     """
-    card = model_card(name)
-    path = FOLDER / f"{name}.keras"
-    found = file_hash(path)
-    if found != card["sha256"]:
-        raise InputError(f"{path} has SHA-256 {found}, expected {card['sha256']}: reinstall the package")
-    return load_model(path)
+    if name in names():
+        return checked(FOLDER / f"{name}.keras", "reinstall the package")
+    if str(name).startswith(HUB):
+        return of_hub(str(name))
+    path = expanded(name)
+    if path.is_dir():
+        path = file_in(path)
+    elif not path.is_file():
+        if path == pathlib.Path(path.name) and path.suffix != ".keras":
+            model_card(str(name))  # refuses it as a name
+        raise InputError(f"{name} is not there, expected {KINDS}, or one of {', '.join(names())}")
+    elif path.suffix != ".keras":
+        raise InputError(f"{name} is no .keras file, expected {KINDS}")
+    return checked(path, "copy both anew, or remove the card")
+
+
+def checked(path, advice):
+    """The PSSR of a .keras file, if it is the one of the card beside it, NAME.json, where there is one.
+
+    Raises:
+        InputError: if it is not, or is damaged, or holds another model.
+    """
+    card = path.with_suffix(".json")
+    if card.is_file():
+        content, found = json_of(card), file_hash(path)
+        expected = content.get("sha256")
+        if expected is not None and found != expected:
+            raise InputError(f"{path} has SHA-256 {found}, expected {expected}: {advice}")
+    return pssr_of(load_model(path), path)
+
+
+def pssr_of(model, name):
+    """Refuse a model of another class."""
+    if not isinstance(model, PSSR):
+        raise InputError(f"{name} holds a {type(model).__name__}, expected a PSSR: read it by keras.saving")
+    return model
+
+
+def file_in(folder):
+    """The .keras file of the defense in a run folder, or the only one of another folder.
+
+    Raises:
+        InputError: if there is none, or not one alone.
+    """
+    configuration = folder / "config.json"
+    if configuration.is_file():
+        finished = folder / f"{json_of(configuration).get('defense', 'pssr')}.keras"
+        if not finished.is_file():
+            raise InputError(
+                f"{folder} holds no trained PSSR yet: the pssr-train command that began it goes on there"
+            )
+        return finished
+    found = sorted(path for path in folder.glob("*.keras") if path.is_file())
+    if len(found) != 1:
+        there = f"{len(found)} of them, such as {found[0].name}" if found else "none"
+        raise InputError(f"{folder} is no run folder, expected one, or one .keras file in it, got {there}")
+    return found[0]
+
+
+def json_of(path):
+    """A dictionary of a JSON file.
+
+    Raises:
+        InputError: if it is none, or damaged.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}), expected the JSON of a run or a model card"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path} holds a {type(content).__name__}, expected the JSON of a run or a model card"
+        )
+    return content
+
+
+def of_hub(name):
+    """The PSSR that Keras finds on the Hugging Face Hub.
+
+    Raises:
+        InputError: without huggingface_hub, or whatever `pssr_of` and `files.read_model` refuse.
+    """
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise InputError(
+            f"{name} needs the package huggingface_hub: pip install huggingface_hub, or download the model "
+            "and give its path"
+        )
+    return pssr_of(read_model(name), name)
 
 
 def publish(run_folder, name=None, folder=FOLDER, adaptive=None, note=None, overwrite=True):

@@ -48,6 +48,37 @@ class DataSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class OwnSettings:
+    """A data set of a user's own, as it was found; all empty of any other one.
+
+    Attributes:
+        path: of the file or folder; a run goes on where only this is another.
+        sha256: of the content.
+        shape: (H, W, C) of an image.
+        classes: number of classes.
+        train, test: number of images of each split.
+        class_names: of the classes, in order, if they have names.
+    """
+
+    path: str = ""
+    sha256: str = ""
+    shape: tuple[int, ...] = ()
+    classes: int = 0
+    train: int = 0
+    test: int = 0
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name in ("shape", "class_names"):  # a record has lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def dataset(self):
+        """Its name among the data sets: the same wherever it lies."""
+        return f"own-{self.sha256[:8]}"
+
+
+@dataclasses.dataclass(frozen=True)
 class ClassifierSettings:
     """The frozen classifier and its training.
 
@@ -248,6 +279,7 @@ class Experiment:
     dataset: str
     preset: str = "cpu"
     data: DataSettings = DataSettings()
+    own: OwnSettings = OwnSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     robust: RobustSettings = RobustSettings()
     attack: AttackSettings = AttackSettings()
@@ -343,6 +375,7 @@ SET_BY_OPTION = {
     "data.source": "--source",
     "data.exclude_bundled": "--exclude-bundled",
     "classifier.architecture": "--classifier, a file of your own",
+    **dict.fromkeys((f"own.{field.name}" for field in dataclasses.fields(OwnSettings)), "--data"),
 }
 
 # What a number was called while all of them stood in one list.
@@ -421,8 +454,12 @@ def parse_value(name, text):
         raise InputError(f"{name} is {text!r}, expected {expected[kind]}") from None
 
 
-def parse_changes(texts):
+def parse_changes(texts, allowed=()):
     """Changes to an experiment from texts such as "cae.epochs=5" or "score=signed": {dotted name: value}.
+
+    Args:
+        texts: what a user typed.
+        allowed: numbers that have an option, and may be changed so all the same.
 
     Raises:
         InputError: for an unknown or ambiguous name, or a value of another type.
@@ -435,7 +472,7 @@ def parse_changes(texts):
         if not equals:
             raise InputError(f"unknown setting {text!r}, expected NAME=VALUE")
         name = full_name(name, text)
-        if name in SET_BY_OPTION:
+        if name in SET_BY_OPTION and name not in allowed:
             raise InputError(f"{name} is not changed by --set {text}: use the option {SET_BY_OPTION[name]}")
         changes[name] = parse_value(name, value)
     return changes

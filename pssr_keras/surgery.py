@@ -21,6 +21,7 @@ Two further ones are ours, for an attacker who knows the surgery:
 
 import dataclasses
 import math
+import typing
 
 import keras
 import tensorflow as tf
@@ -187,11 +188,11 @@ class PixelSurgery:
             raise InputError(f"at_most is {self.at_most!r}, expected a share from 0 to 1")
 
     @property
-    def of(self):
+    def of(self) -> str:
         """What is differentiated: a constant threshold compares images, which needs the probability."""
         return "log_odds" if self.threshold == "image" else "probability"
 
-    def scores(self, classifier, x):
+    def scores(self, classifier: typing.Callable, x: typing.Any) -> typing.Any:
         """The score of each pixel, (B, H, W, 1), or (B, H, W, C) for channels "each".
 
         Images may lie out of [0, 1] here and in `masks`, as where differences of masks are taken.
@@ -199,7 +200,7 @@ class PixelSurgery:
         x = check_batch(x, dtypes=PRECISIONS, in_range=False)
         return pixel_scores(saliency(classifier, x, self.of), self.score, self.channels)
 
-    def mean_of(self, scores):
+    def mean_of(self, scores: typing.Any) -> typing.Any:
         """The mean of equation 6 for scores (B, H, W, C): (B, 1, 1, 1), or the constant."""
         if self.threshold == "image":
             return mean_score(scores)
@@ -209,17 +210,17 @@ class PixelSurgery:
             )
         return self.dataset_mean
 
-    def threshold_of(self, scores):
+    def threshold_of(self, scores: typing.Any) -> typing.Any:
         """Where a pixel becomes salient: alpha times the mean, or higher where too many pixels reach that."""
         threshold = self.alpha * self.mean_of(scores)
         rank = self.rank_of(scores)
         return threshold if rank is None else tf.maximum(threshold, kth_largest_score(scores, rank))
 
-    def rank_of(self, scores):
+    def rank_of(self, scores: typing.Any) -> int | None:
         """How many pixels of an image may go, None for all of them."""
         return None if self.at_most == 1 else math.floor(self.at_most * math.prod(scores.shape[1:]))
 
-    def salient_of(self, scores):
+    def salient_of(self, scores: typing.Any) -> typing.Any:
         """The salient mask of scores (B, H, W, C)."""
         if self.removal == "soft":
             return soft_salient_mask(scores, self.threshold_of(scores), self.temperature, self.flat)
@@ -229,12 +230,14 @@ class PixelSurgery:
             salient *= tf.cast(scores > kth_largest_score(scores, rank), scores.dtype)
         return salient
 
-    def masks(self, classifier, x):
+    def masks(self, classifier: typing.Callable, x: typing.Any) -> tuple[typing.Any, typing.Any]:
         """Equations 3 to 6: the salient and the trivial mask of images x (B, H, W, C)."""
         salient = self.salient_of(self.scores(classifier, x))
         return salient, trivial_mask(salient)
 
-    def fit_mean(self, classifier, versions, batch_size=500):
+    def fit_mean(
+        self, classifier: typing.Callable, versions: typing.Iterable, batch_size: int = 500
+    ) -> "PixelSurgery":
         """This surgery with `dataset_mean` set to the mean score over several arrays of images.
 
         Raises:
@@ -255,7 +258,7 @@ class PixelSurgery:
                 total, count = total + batch.sum(dtype="float64"), count + batch.size
         return dataclasses.replace(self, dataset_mean=float(total / count))
 
-    def remove(self, classifier, x):
+    def remove(self, classifier: typing.Callable, x: typing.Any) -> typing.Any:
         """The trivial component x_t = x M_t of images x (B, H, W, C): the first stage of PSSR.
 
         Raises:
@@ -265,9 +268,9 @@ class PixelSurgery:
         _, trivial = self.masks(classifier, x)
         return component(x, trivial)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> "PixelSurgery":
         return cls(**config)

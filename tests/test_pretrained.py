@@ -2,7 +2,9 @@ import copy
 import dataclasses
 import hashlib
 import json
+import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -222,3 +224,74 @@ def test_a_card_without_a_worst_case_says_so(hardened_run, monkeypatch):
     pretrained.publish(folder, name="mine", folder=folder / "weights")
     card = json.loads((folder / "weights" / "mine.json").read_text())
     assert "nobody has measured the worst case" in model_cards.markdown(card)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A `.keras` file of a PSSR without stages, and the classifier."""
+    inputs = keras.Input((8, 8, 1))
+    classifier = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+    folder = tmp_path_factory.mktemp("small")
+    PSSR(classifier, None).save(folder / "pssr.keras")
+    classifier.save(folder / "classifier.keras")
+    return folder
+
+
+def test_a_path_is_read_as_well_as_a_name(small, tmp_path):
+    file = small / "pssr.keras"
+    (tmp_path / "run").mkdir()
+    shutil.copy(file, tmp_path / "run" / "pssr.keras")
+    shutil.copy(small / "classifier.keras", tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text('{"dataset": "mnist", "defense": "pssr"}')
+    (tmp_path / "preset").mkdir()
+    shutil.copy(file, tmp_path / "preset" / "mine.keras")
+    card = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    (tmp_path / "preset" / "mine.json").write_text(json.dumps(card))
+    expected = evaluation.weights_hash(load_pretrained(file))
+    for path in (str(file), tmp_path / "run", tmp_path / "preset", tmp_path / "preset" / "mine.keras"):
+        assert evaluation.weights_hash(load_pretrained(path)) == expected
+
+    (tmp_path / "preset" / "mine.json").write_text('{"sha256": "0"}')
+    with pytest.raises(InputError, match="expected 0: copy both anew, or remove the card"):
+        load_pretrained(tmp_path / "preset")
+    (tmp_path / "run" / "pssr.keras").unlink()
+    with pytest.raises(InputError, match="run holds no trained PSSR yet: the pssr-train command"):
+        load_pretrained(tmp_path / "run")
+
+
+def test_what_is_no_trained_pssr_is_refused(small, tmp_path):
+    (tmp_path / "damaged.keras").write_bytes((small / "pssr.keras").read_bytes()[:400])
+    (tmp_path / "text.txt").write_text("")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("[]")
+    for path, line in (
+        (small / "classifier.keras", "holds a Functional, expected a PSSR"),
+        (tmp_path / "damaged.keras", "is not a whole Keras model"),
+        (tmp_path / "text.txt", r"is no \.keras file, expected a run folder"),
+        (tmp_path / "empty", r"is no run folder, expected one, or one \.keras file in it, got none"),
+        (small, "got 2 of them, such as classifier.keras"),
+        (tmp_path / "run", "config.json holds a list"),
+        (tmp_path / "none.keras", "is not there, expected a run folder"),
+        (str(tmp_path / "none"), "is not there, expected a run folder"),
+        ("imagenet", f"expected one of {', '.join(NAMES)}"),
+    ):
+        with pytest.raises(InputError, match=line):
+            load_pretrained(path)
+
+
+def test_the_hub_is_asked_by_keras_where_its_package_is(small, monkeypatch):
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="hf://me/mine needs the package huggingface_hub: pip install"):
+        load_pretrained("hf://me/mine")
+    asked = []
+
+    def load(path, compile):
+        asked.append(path)
+        return saved
+
+    saved = load_pretrained(small / "pssr.keras")
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(keras.saving, "load_model", load)
+    assert load_pretrained("hf://me/mine") is saved
+    assert asked == ["hf://me/mine"]

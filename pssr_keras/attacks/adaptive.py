@@ -20,6 +20,8 @@ for the kinks. Whoever guides the mask, the classifier or another model, is diff
 Whether the answers agree tells whether an attack failed or a defense held: see `checks`.
 """
 
+import typing
+
 import tensorflow as tf
 
 from .. import surgery as pixel_surgery
@@ -209,7 +211,7 @@ class Expectation(AroundFrozen):
         return tf.reduce_logsumexp(answers, axis=1) - tf.math.log(float(self.draws))
 
 
-def surrogates(defense):
+def surrogates(defense: typing.Any) -> dict[str, typing.Any]:
     """Everything through which a defense can be attacked by gradient: {name: model}.
 
     Args:
@@ -225,7 +227,7 @@ def surrogates(defense):
     return {"exact": defense, "identity": Through(defense), **own}
 
 
-def sources(defense, names=None):
+def sources(defense: typing.Any, names: typing.Iterable[str] | None = None) -> dict[str, typing.Any]:
     """What an attacker who knows a defense crafts on: its classifier alone, and its `surrogates`.
 
     Args:
@@ -243,7 +245,7 @@ def sources(defense, names=None):
     return {"classifier": defense.classifier, **{name: known[name] for name in names}}
 
 
-def surrogate(pssr, name, **options):
+def surrogate(pssr: PSSR, name: str, **options: typing.Any) -> typing.Any:
     """The surrogate of a PSSR for gradient attacks; see the head of this module.
 
     Args:

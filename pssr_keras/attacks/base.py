@@ -38,7 +38,7 @@ from ..inputs import (
 from . import compiled
 from .finite_gradient import refuse_bad_gradients, with_finite_gradient
 
-REGISTRY = {}
+REGISTRY: dict[str, type["Attack"]] = {}
 
 
 def register(name):
@@ -52,7 +52,7 @@ def register(name):
     return decorate
 
 
-def create(name, **fields):
+def create(name: str, **fields: typing.Any) -> "Attack":
     """The attack registered as `name`, for instance create("pgd", eps="8/255").
 
     Raises:
@@ -63,7 +63,7 @@ def create(name, **fields):
     return REGISTRY[name](**fields)
 
 
-def parse(text, eps=None):
+def parse(text: str, eps: float | str | None = None) -> "Attack":
     """An attack from what a user types: a name, or a name with fields.
 
         "pgd"    "pgd:steps=100,restarts=5,best=true"    "cw:eps=2"
@@ -80,7 +80,7 @@ def parse(text, eps=None):
     if name not in REGISTRY:
         create(name)  # refuses it
     cls = REGISTRY[name]
-    fields = {"eps": eps} if cls.norm == "Linf" else {}
+    fields: dict[str, typing.Any] = {"eps": eps} if cls.norm == "Linf" else {}
     fields |= parse_fields(cls, name, settings, as_text=("eps", "mode"))
     return cls(**fields)
 
@@ -236,7 +236,7 @@ class Attack:
             whether labels were given: an untargeted attack takes the true ones.
     """
 
-    eps: float
+    eps: float | str
     targeted: bool = False
 
     name: typing.ClassVar[str]
@@ -334,12 +334,12 @@ class Attack:
         """The fields {name: value} that a user types to get this attack."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Name, norm and fields, for a record."""
         return {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
 
 
-def names_of(attacks):
+def names_of(attacks: typing.Iterable[Attack]) -> list[str]:
     """A name for each attack, as a user types it: with the fields in which those of one class differ.
 
     [FGSM(0.1), PGD(0.1, steps=5), PGD(0.1, steps=40)] are "fgsm", "pgd:steps=5" and "pgd:steps=40".
@@ -361,7 +361,7 @@ def names_of(attacks):
     return names
 
 
-def file_name(name):
+def file_name(name: str) -> str:
     """One of `names_of` as a part of the name of a file."""
     return re.sub(r"[^\w.=,-]+", "-", name)
 

@@ -45,7 +45,7 @@ class CarliniWagner(Attack):
         InputError: if a number is out of range.
     """
 
-    eps: float | None = None
+    eps: typing.Any = None  # an L2 distance; the budget of others is Linf and never None
     steps: int = 200
     searches: int = 9
     learning_rate: float = 0.05

@@ -14,6 +14,7 @@ import collections
 import contextlib
 import dataclasses
 import threading
+import typing
 
 import keras
 import numpy as np
@@ -22,8 +23,8 @@ from .. import identity
 
 KEPT = 64  # functions; each keeps its model alive
 
-_kept = collections.OrderedDict()  # (purpose, id of the model): _Entry
-_watched = {}  # id of a model: _Watch
+_kept: collections.OrderedDict = collections.OrderedDict()  # (purpose, id of the model): _Entry
+_watched: dict[int, "_Watch"] = {}  # by the id of a model
 _lock = threading.RLock()
 
 
@@ -83,7 +84,7 @@ def kept(purpose, model, make):
         return entry.value
 
 
-def clear_compiled(model=None):
+def clear_compiled(model: typing.Any = None) -> None:
     """Forget the functions compiled from a model, or from all models, and with them the models themselves."""
     with _lock:
         for key in [key for key in _kept if model is None or key[1] == id(model)]:

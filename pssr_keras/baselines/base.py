@@ -14,7 +14,7 @@ from ..inputs import InputError, check_model, parse_fields, plain_fields
 from ..losses import per_replica_loss
 from ..training_model import TrainingModel
 
-OBJECTIVES = {}
+OBJECTIVES: dict[str, type["Objective"]] = {}
 
 
 def register(name):

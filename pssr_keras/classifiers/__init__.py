@@ -6,6 +6,8 @@ further classifier is a further file with a function (input_shape, classes, widt
 a line in `CLASSIFIERS`.
 """
 
+import keras
+
 from ..inputs import InputError
 from .densenet121 import densenet121, densenet121_strided
 from .lenet5 import ConvReLUMaxPool2D, lenet5, relu_of_largest_phase
@@ -26,7 +28,9 @@ CLASSIFIERS = {
 }
 
 
-def create(name, input_shape, classes, width=1.0, statistics=None):
+def create(
+    name: str, input_shape: tuple[int, ...], classes: int, width: float = 1.0, statistics: dict | None = None
+) -> keras.Model:
     """An untrained classifier by name.
 
     Args:
@@ -44,7 +48,7 @@ def create(name, input_shape, classes, width=1.0, statistics=None):
     return CLASSIFIERS[name](input_shape, classes, width, statistics)
 
 
-def check_name(name):
+def check_name(name: str) -> None:
     """Refuse a name that is not in `CLASSIFIERS`."""
     if name not in CLASSIFIERS:
         raise InputError(f"unknown classifier {name!r}, expected one of {', '.join(CLASSIFIERS)}")

@@ -9,7 +9,13 @@ from .layers import convolution, normalisation, normalised_relu, scaled
 
 
 @building_in("float32")
-def densenet121(input_shape=(32, 32, 3), classes=100, width=1.0, statistics=None, stem_strides=1):
+def densenet121(
+    input_shape: tuple[int, ...] = (32, 32, 3),
+    classes: int = 100,
+    width: float = 1.0,
+    statistics: dict | None = None,
+    stem_strides: int = 1,
+) -> keras.Model:
     """DenseNet121 in its CIFAR form: a 3x3 stem without max-pooling, dense blocks of 6, 12, 24 and 16.
 
     Growth rate 32, bottlenecks of 4 x 32 channels, compression 1/2: 7,048,548 trainable parameters at
@@ -41,7 +47,12 @@ def densenet121(input_shape=(32, 32, 3), classes=100, width=1.0, statistics=None
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="densenet121")
 
 
-def densenet121_strided(input_shape=(32, 32, 3), classes=100, width=1.0, statistics=None):
+def densenet121_strided(
+    input_shape: tuple[int, ...] = (32, 32, 3),
+    classes: int = 100,
+    width: float = 1.0,
+    statistics: dict | None = None,
+) -> keras.Model:
     """DenseNet121 whose stem has a stride of 2: half the resolution, the same weights, a quarter of the time.
 
     Between the form that is usual for 32x32 images and the published one, whose stem divides the resolution

@@ -1,5 +1,7 @@
 """LeNet5, the paper's classifier for MNIST."""
 
+import typing
+
 import keras
 import tensorflow as tf
 from keras import layers, ops
@@ -10,7 +12,7 @@ from .layers import normalisation, scaled
 
 
 @tf.custom_gradient
-def relu_of_largest_phase(x, bias):
+def relu_of_largest_phase(x: typing.Any, bias: typing.Any) -> typing.Any:
     """relu(bias + the largest of four groups of channels): (B, H, W, 4F), (F,) -> (B, H, W, F).
 
     The gradient goes to the first largest phase, as in max-pooling. It is written out because, as a chain
@@ -59,7 +61,7 @@ class ConvReLUMaxPool2D(layers.Layer):
 
     kernel_size = 5
 
-    def __init__(self, filters, padding="same", **kwargs):
+    def __init__(self, filters: int, padding: str = "same", **kwargs: typing.Any) -> None:
         super().__init__(**kwargs)
         if padding not in ("same", "valid"):
             raise ValueError(f"padding is {padding!r}, expected 'same' or 'valid'")
@@ -104,7 +106,12 @@ class ConvReLUMaxPool2D(layers.Layer):
 
 
 @building_in("float32")
-def lenet5(input_shape=(28, 28, 1), classes=10, width=1.0, statistics=None):
+def lenet5(
+    input_shape: tuple[int, ...] = (28, 28, 1),
+    classes: int = 10,
+    width: float = 1.0,
+    statistics: dict | None = None,
+) -> keras.Model:
     """LeNet5 as it is used today: ReLU, max-pooling, a full second convolution, a dense output.
 
     61,706 parameters at width 1. Takes (B, 28, 28, 1) in [0, 1], returns logits (B, classes).

@@ -9,7 +9,12 @@ from .layers import normalisation, scaled
 
 
 @building_in("float32")
-def multilayer_perceptron(input_shape=(28, 28, 1), classes=10, width=1.0, statistics=None):
+def multilayer_perceptron(
+    input_shape: tuple[int, ...] = (28, 28, 1),
+    classes: int = 10,
+    width: float = 1.0,
+    statistics: dict | None = None,
+) -> keras.Model:
     """Two dense layers of 512 ReLUs: a substitute that shares no idea with the convolutional classifiers.
 
     669,706 parameters for MNIST at width 1. Takes (B, H, W, C) in [0, 1], returns logits (B, classes).

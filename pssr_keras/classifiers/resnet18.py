@@ -9,7 +9,12 @@ from .layers import convolution, normalisation, normalised_relu, scaled
 
 
 @building_in("float32")
-def resnet18(input_shape=(32, 32, 3), classes=10, width=1.0, statistics=None):
+def resnet18(
+    input_shape: tuple[int, ...] = (32, 32, 3),
+    classes: int = 10,
+    width: float = 1.0,
+    statistics: dict | None = None,
+) -> keras.Model:
     """ResNet18 in its CIFAR form: a 3x3 stem without max-pooling, four stages of two basic blocks.
 
     11,173,962 trainable parameters at width 1 and 10 classes. Takes (B, 32, 32, 3) in [0, 1], returns

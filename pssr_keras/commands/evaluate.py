@@ -58,11 +58,15 @@ def evaluate(arguments):
         raise inputs.InputError("--shard needs --out, a file for scripts/merge.py")
     if arguments.run and arguments.pretrained:
         raise inputs.InputError("--run and --pretrained name two defenses: give one")
+    if arguments.data is not None and not arguments.run:
+        raise inputs.InputError("--data belongs to --run; other images are given by --images")
     if arguments.run:
         folder = pathlib.Path(arguments.run)
         if not (folder / "config.json").is_file():
             raise inputs.InputError(f"{folder} holds no trained PSSR: run pssr-train --out {folder} first")
         configuration = files.read_json(folder / "config.json")
+        if arguments.data is not None:
+            configuration = with_data(configuration, folder, arguments.data)
         settings = training.readable(folder / "config.json")
         finished = folder / f"{settings['defense']}.keras"
         if not finished.is_file():
@@ -152,9 +156,20 @@ def evaluate(arguments):
         files.write_json(pathlib.Path(arguments.out), record)
 
 
+def with_data(configuration, folder, path):
+    """The configuration of a run whose own data set lies in another place now."""
+    own = config.own_data(configuration)
+    if own is None:
+        raise inputs.InputError(f"--data tells where a data set of your own lies, and {folder} has none")
+    own = dataclasses.replace(own, path=str(files.expanded(path).absolute()))
+    config.register(own)
+    return configuration | {"own": dataclasses.asdict(own)}
+
+
 def inputs_of(arguments):
     """The files that an evaluation reads, those of run folders one by one."""
     named = [arguments.images, arguments.run, arguments.substitute, arguments.with_classifier]
+    yield arguments.data
     for path in [*named, *(arguments.transfer_from or ())]:
         if path is not None and files.expanded(path).is_dir():
             yield from training.files_of(files.expanded(path), tuple(training.DEFENSES))
@@ -321,6 +336,7 @@ def main(argv=None):
         metavar="I/N",
         help="evaluate the I-th of N parts of the images, such as 2/8; scripts/merge.py merges the records",
     )
+    add("--data", metavar="PATH", help="where the data set of your own, on which --run was trained, lies now")
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
     add("--images", metavar="FILE", help="your own images and labels, an .npz file")

@@ -1,24 +1,35 @@
 """Train a PSSR from data to table: classifier, adversarial pairs, CAE, evaluation.
 
     pssr-train --dataset mnist
+    pssr-train --data mine.npz
+
+--data is a data set of your own: an .npz file of x_train, y_train, x_test and y_test, images (N, H, W, C),
+uint8 or float32 in [0, 1], and integer labels; or a folder of pictures, FOLDER/train/<class>/* and
+FOLDER/test/<class>/*, or FOLDER/<class>/*.
 
 The same command continues a run that was interrupted, and prints the table of one that is finished.
 """
 
 import argparse
 import functools
+import pathlib
 
-from .. import attacks, command_line, config, data, evaluation, files, training
+from .. import attacks, command_line, config, data, evaluation, files, inputs, training
 from ..training import devices
 
 
 def train(arguments):
     chosen = devices.select(arguments.devices)  # before TensorFlow computes anything
-    changes = config.parse_changes(arguments.set)
+    own_architecture = ("classifier.architecture",) if arguments.data is not None else ()
+    changes = config.parse_changes(arguments.set, own_architecture)
     changes |= {"seed": arguments.seed, "data.exclude_bundled": arguments.exclude_bundled}
     if arguments.eps is not None:
         changes["attack.eps"] = attacks.parse_eps(arguments.eps)
-    # Whatever is mistaken is refused before any data are looked for.
+    notes = ()
+    if arguments.data is not None:
+        check_own(arguments)
+        arguments.dataset, notes = config.add_own(arguments.data)
+    # Whatever is mistaken is refused before any data are looked for, but for a user's own.
     training.check_names(config.experiment(arguments.dataset, arguments.preset, **changes))
     if arguments.classifier:
         training.classifier_of(arguments.classifier, data.DATASETS[arguments.dataset])
@@ -31,9 +42,11 @@ def train(arguments):
     )
     experiment = config.experiment(arguments.dataset, arguments.preset, **changes)
 
-    name = f"{experiment.dataset}-{experiment.preset}-{experiment.data.source}-seed{experiment.seed}"
+    name = f"{name_of(experiment)}-seed{experiment.seed}"
     folder = files.expanded(arguments.out or f"runs/{name}")
     if chosen.is_chief:
+        for line in (*notes, *description(experiment, arguments.classifier)):
+            print(line)
         print(f"run folder: {folder}", flush=True)
         if arguments.devices or chosen.count > 1:
             print(f"training on {chosen}", flush=True)
@@ -46,12 +59,51 @@ def train(arguments):
             print(line)
 
 
+def check_own(arguments):
+    """Refuse options that belong to the data sets that are downloaded."""
+    for option, given in (
+        ("--source", arguments.source != "auto"),
+        ("--data-dir", arguments.data_dir is not None),
+        ("--exclude-bundled", arguments.exclude_bundled),
+    ):
+        if given:
+            raise inputs.InputError(f"{option} belongs to --dataset: leave it out beside --data")
+
+
+def name_of(experiment):
+    """What a run folder is called by default, but for its seed."""
+    own = experiment.own
+    if own.path:
+        return f"{pathlib.Path(own.path).stem}-{own.sha256[:8]}-{experiment.preset}"
+    return f"{experiment.dataset}-{experiment.preset}-{experiment.data.source}"
+
+
+def description(experiment, classifier_file=None):
+    """What was found in a user's own data set and chosen for it, in lines; none of any other."""
+    own, numbers = experiment.own, experiment.data
+    if not own.path:
+        return []
+    height, width, channels = own.shape
+    kind = "grey" if channels == 1 else "colour"
+    names = f": {', '.join(own.class_names[:10])}{', ...' * (own.classes > 10)}" if own.class_names else ""
+    classifier = classifier_file or experiment.classifier.architecture
+    eps = evaluation.in_pixels(experiment.attack.eps)
+    return [
+        f"data set {own.path}: {own.train:,} training and {own.test:,} test images of {height}x{width}, "
+        f"{kind}, {own.classes} classes{names}",
+        f"chosen for it: classifier {classifier}, eps {eps}, {numbers.validation_size:,} training images for "
+        "validation; change them by --set classifier.architecture=NAME data.validation_size=NUMBER and --eps",
+    ]
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--dataset", required=True, metavar="NAME", help=", ".join(config.presets()))
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--dataset", metavar="NAME", help=", ".join(config.presets()))
+    images.add_argument("--data", metavar="PATH", help="a data set of your own: an .npz file or a folder")
     add("--preset", default="cpu", metavar="NAME", help="smoke (a minute), cpu (the default), paper (hours)")
     add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
     add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")

@@ -6,6 +6,8 @@ further file like `data/mnist.py`, and a line in `DATASETS`.
 """
 
 import dataclasses
+import os
+import typing
 
 import numpy as np
 
@@ -24,10 +26,17 @@ __all__ = [
 ]  # fmt: skip
 
 SOURCES = ("auto", "tfds", "bundled")
+OWN = "own"  # the one source of a user's own data set
 DATASETS = {entry.name: entry for entry in (MNIST, CIFAR10, CIFAR100)}
 
 
-def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
+def load(
+    name: str,
+    split: str,
+    source: str = "auto",
+    data_dir: str | os.PathLike[str] | None = None,
+    exclude_bundled: bool = False,
+) -> Images:
     """Load one split of a data set.
 
     Args:
@@ -53,7 +62,9 @@ def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
         raise InputError(f"unknown split {split!r}, expected 'train' or 'test'")
     entry = DATASETS[name]
     source = resolve_source(name, source, data_dir, (split,))
-    if source == "bundled":
+    if entry.load is not None:
+        return entry.load(split)
+    if source == "bundled" and entry.bundled is not None:
         if exclude_bundled:
             raise InputError(
                 "without the bundled images nothing is left of the bundled source: use --source tfds"
@@ -73,15 +84,24 @@ def load(name, split, source="auto", data_dir=None, exclude_bundled=False):
     return images
 
 
-def resolve_source(name, source="auto", data_dir=None, splits=("test",)):
+def resolve_source(
+    name: str,
+    source: str = "auto",
+    data_dir: str | os.PathLike[str] | None = None,
+    splits: typing.Collection[str] = ("test",),
+) -> str:
     """Decide between "tfds" and "bundled", downloading the data set if that is what it takes.
 
     Without a network that is decided within 5 seconds. See `load` for the arguments and errors; `splits` are
     those that will be loaded.
     """
+    entry = DATASETS[name]
+    if entry.load is not None and source in ("auto", OWN):
+        return OWN
     if source not in SOURCES:
         raise InputError(f"unknown source {source!r}, expected one of {', '.join(SOURCES)}")
-    entry = DATASETS[name]
+    if entry.load is not None:
+        raise InputError(f"{entry} is a data set of your own, without a source {source!r}: leave it out")
     enough = entry.bundled is not None and set(splits) <= set(entry.bundled.splits)
     if source == "bundled":
         if not enough:
@@ -107,8 +127,9 @@ def resolve_source(name, source="auto", data_dir=None, splits=("test",)):
             f"{obstacle}{partly}: name the folder of a prepared copy with --data-dir, or run once with a "
             "network and a folder to write to"
         )
+    words = "" if entry.bundled is None else entry.bundled.words  # there are enough, so there are some
     print(
-        f"{obstacle}: using {entry.bundled.words} instead of {entry.train + entry.test:,}.",
+        f"{obstacle}: using {words} instead of {entry.train + entry.test:,}.",
         flush=True,
     )
     return "bundled"

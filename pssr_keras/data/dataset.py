@@ -43,6 +43,7 @@ class DataSet:
             the first n, a validation split and random starts are the same in every copy; see
             `images.by_content`.
         bundled: images that work offline, if any.
+        load: of a user's own data set: function, split -> `Images`; then there is no other source.
     """
 
     name: str
@@ -55,14 +56,15 @@ class DataSet:
     bundled: Bundled | None = None
     title: str = ""
     class_names: tuple[str, ...] = ()
+    load: typing.Callable[[str], Images] | None = None
 
     def __str__(self):
         return self.title or self.name
 
-    def name_of(self, label):
+    def name_of(self, label: int) -> str:
         """The name of a class in words, or its number."""
         return self.class_names[label] if self.class_names else str(label)
 
-    def count(self, split):
+    def count(self, split: str) -> int:
         """Number of images of a split."""
         return {"train": self.train, "test": self.test}[split]

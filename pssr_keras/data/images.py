@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import hashlib
+import typing
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Images:
     def __len__(self):
         return len(self.x)
 
-    def take(self, rows):
+    def take(self, rows: typing.Any) -> "Images":
         """These rows only (a slice or an array of positions)."""
         part = copy.copy(self)  # its values were looked at already: on large sets that takes a moment
         part._set(x=self.x[rows], y=self.y[rows], indices=self.indices[rows])
@@ -79,7 +80,7 @@ def check_labelled(images):
     check_some(images.x)
 
 
-def split_validation(images, size, seed):
+def split_validation(images: Images, size: int, seed: int) -> tuple[Images, Images]:
     """Set `size` images aside for validation: (training images, validation images).
 
     Raises:
@@ -92,7 +93,7 @@ def split_validation(images, size, seed):
     return images.take(np.sort(order[size:])), images.take(np.sort(order[:size]))
 
 
-def first(images, count, split, name="n"):
+def first(images: Images, count: int | None, split: str, name: str = "n") -> Images:
     """The first `count` images, or all if it is None; `split` and `name` of the number are for errors."""
     if count is not None and not 1 <= count <= len(images):
         place = f"the {split} split" if split in ("train", "test") else split
@@ -100,7 +101,9 @@ def first(images, count, split, name="n"):
     return images if count is None else images.take(slice(0, count))
 
 
-def from_pixels(pixels, labels, classes, source, indices):
+def from_pixels(
+    pixels: typing.Any, labels: typing.Any, classes: int, source: str, indices: typing.Any
+) -> Images:
     """`Images` of pixels (N, H, W, C) from 0 to 255 and integer labels (N,) or (N, 1).
 
     Raises:
@@ -109,7 +112,7 @@ def from_pixels(pixels, labels, classes, source, indices):
     return Images(check_pixels(pixels).astype(np.float32) / 255, labels, classes, source, indices)
 
 
-def to_pixels(x):
+def to_pixels(x: typing.Any) -> np.ndarray:
     """The pixels from 0 to 255 of images in [0, 1]: uint8, shaped as x, which may be one image.
 
     Raises:
@@ -121,7 +124,7 @@ def to_pixels(x):
     return np.round(x * 255).astype(np.uint8)
 
 
-def by_content(images):
+def by_content(images: Images) -> Images:
     """The same images in an order that depends on their pixels alone: any copy of a data set gives the same.
 
     Within each class images are ordered by the SHA-256 of their pixels (H, W, C) from 0 to 255; then comes

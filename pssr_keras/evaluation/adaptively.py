@@ -25,7 +25,7 @@ def evaluate_adaptively(
     checks: bool = False,
     progress: bool = False,
     shard: shards.Shard | None = None,
-    **options,
+    **options: typing.Any,
 ) -> dict:
     """Accuracy of a defense under attacks that are crafted on the defense itself.
 

@@ -10,6 +10,7 @@ A further check is one function of `Measurements` under `check("its name")`.
 """
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -45,7 +46,7 @@ __all__ = [
 
 NEWLY_BROKEN = 0.002  # share that a weaker attack may break and a stronger one not; AutoAttack's own
 
-CHECKS = {}
+CHECKS: dict[str, "Check"] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Check:
         decisive: after a FAIL no further check makes sense.
     """
 
-    function: object
+    function: typing.Callable
     decisive: bool = False
 
 
@@ -71,17 +72,17 @@ def check(name, decisive=False):
 
 
 def run(
-    model,
-    images,
-    eps,
-    surrogate=None,
-    seed=0,
-    steps=100,
-    queries=500,
-    draws=100,
-    progress=False,
-    planted=20,
-):
+    model: typing.Any,
+    images: typing.Any,
+    eps: float | str,
+    surrogate: typing.Any = None,
+    seed: int = 0,
+    steps: int = 100,
+    queries: int = 500,
+    draws: int = 100,
+    progress: bool = False,
+    planted: int = 20,
+) -> list[Finding]:
     """The whole battery.
 
     Args:

@@ -6,13 +6,14 @@ rounding only.
 
 import dataclasses
 import functools
+import typing
 import warnings
 
 import numpy as np
 
 from ..attacks import compiled
-from ..attacks.autoattack import AutoAttack
-from ..attacks.base import answers, compiled_logits
+from ..attacks.autoattack import AutoAttack, Result
+from ..attacks.base import Attack, answers, compiled_logits
 from ..batching import batches, pad, size_of_batches
 from ..data.given import images_of
 from ..data.images import Images
@@ -34,7 +35,9 @@ from .provenance import code_hash, identity, versions
 LABELS = ("true", "predicted", "random target")
 
 
-def logits_of(model, x, batch_size=500, fixed_size=False):
+def logits_of(
+    model: typing.Any, x: typing.Any, batch_size: int = 500, fixed_size: bool = False
+) -> np.ndarray:
     """The logits of any number of images, (N, K).
 
     Args:
@@ -59,7 +62,9 @@ def _logits_of(model, x, batch_size, fixed_size):
     return check_logits(np.concatenate(parts))
 
 
-def correct(model, x, y, batch_size=500, fixed_size=False):
+def correct(
+    model: typing.Any, x: typing.Any, y: typing.Any, batch_size: int = 500, fixed_size: bool = False
+) -> np.ndarray:
     """Which images a model, images -> logits, classifies correctly: (N,) bool.
 
     Args:
@@ -107,12 +112,20 @@ def check_task(images, models, seed=0, batch_size=500):
     return images, check_seed(seed)
 
 
-def check_labels_kind(kind):
+def check_labels_kind(kind: str) -> None:
     if kind not in LABELS:
         raise InputError(f"labels are {kind!r}, expected one of {', '.join(LABELS)}")
 
 
-def with_labels(kind, attack, model, images, seed=0, batch_size=500, fixed_size=False):
+def with_labels(
+    kind: str,
+    attack: Attack,
+    model: typing.Any,
+    images: Images,
+    seed: int = 0,
+    batch_size: int = 500,
+    fixed_size: bool = False,
+) -> tuple[Attack, Images]:
     """An attack and images whose labels are those that the attacker uses: a control of label leaking.
 
     Args:
@@ -140,7 +153,16 @@ def with_labels(kind, attack, model, images, seed=0, batch_size=500, fixed_size=
     return dataclasses.replace(attack, targeted=True), dataclasses.replace(images, y=targets, classes=classes)
 
 
-def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None, fixed_size=False):
+def craft(
+    attack: Attack,
+    model: typing.Any,
+    images: typing.Any,
+    seed: int = 0,
+    batch_size: int = 500,
+    label: str | None = None,
+    cache: typing.Any = None,
+    fixed_size: bool = False,
+) -> np.ndarray:
     """Attack every image, the last partial batch included.
 
     Args:
@@ -185,7 +207,16 @@ def craft(attack, model, images, seed=0, batch_size=500, label=None, cache=None,
     return attack.batch_by_batch(model, images.x, images.y, seed, images.indices, batch_size, done)
 
 
-def run_autoattack(attack, model, images, seed=0, batch_size=500, label=None, cache=None, fixed_size=False):
+def run_autoattack(
+    attack: AutoAttack,
+    model: typing.Any,
+    images: typing.Any,
+    seed: int = 0,
+    batch_size: int = 500,
+    label: str | None = None,
+    cache: typing.Any = None,
+    fixed_size: bool = False,
+) -> Result:
     """AutoAttack on every image, part by part: with a cache, an interrupted run goes on at its last part.
 
     Args:

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import importlib.resources
 import platform
+import typing
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..version import __version__
 PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "cleverhans", "numpy")
 
 
-def weights_hash(model):
+def weights_hash(model: typing.Any) -> str | None:
     """SHA-256 of a model's weights, of shapes and bytes, in order; None for a function, which has none."""
     if not hasattr(model, "get_weights"):
         return None
@@ -26,7 +27,7 @@ def weights_hash(model):
     return digest.hexdigest()
 
 
-def identity(model):
+def identity(model: typing.Any) -> typing.Any:
     """What determines a model's answers and gradients, for a record or the key of a cache.
 
     `digest` is a hash of all of it, see `identity.digest`, or None where `unidentified` says which part has
@@ -62,13 +63,13 @@ def code_hash():
     return digest.hexdigest()
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
     found = {"python": platform.python_version(), "pssr-keras": __version__}
     return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
-def images_hash(images):
+def images_hash(images: typing.Any) -> str:
     """SHA-256 of `data.Images`: of pixels, labels and positions, in order."""
     digest = hashlib.sha256(str(images.x.shape).encode())
     for array, kind in ((images.x, "<f4"), (images.y, "<i4"), (images.indices, "<i8")):
@@ -76,14 +77,14 @@ def images_hash(images):
     return digest.hexdigest()
 
 
-def text_of_indices(indices):
+def text_of_indices(indices: typing.Any) -> str:
     """Positions in a data set as text, such as "0-9" or "0-9,12"."""
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1
     parts = [(part[0], part[-1]) for part in np.split(np.asarray(indices), breaks)]
     return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in parts)
 
 
-def indices_of(text):
+def indices_of(text: str) -> np.ndarray:
     """The positions (N,) that `text_of_indices` wrote."""
     ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
     return np.concatenate([np.arange(part[0], part[-1] + 1) for part in ends])

@@ -95,7 +95,7 @@ def evaluate(
     ]
     images, seed = check_task(images, models, seed, batch_size)
     threat_model = threat_model_in_words(threat_model, crafted_on, judged)
-    size = {"batch_size": batch_size, "fixed_size": is_shard}
+    size: dict[str, typing.Any] = {"batch_size": batch_size, "fixed_size": is_shard}
     runs = named(runs_of(attacks, sources, black_box)) + named(extra_attacks)
 
     def judge(x):

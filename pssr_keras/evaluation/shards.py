@@ -11,6 +11,7 @@ padding, so there a few flags may differ. See `advice` and docs/scaling.md.
 import collections
 import dataclasses
 import json
+import os
 import pathlib
 import typing
 
@@ -53,7 +54,7 @@ class Shard:
         return slice(units[first].start, units[last - 1].stop)
 
 
-def advice(shard, images, batch_size):
+def advice(shard: Shard, images: int, batch_size: int) -> str | None:
     """What to say where there are fewer batches than shards, or None."""
     count = len(batches(images, batch_size))
     if count >= shard.count:
@@ -65,7 +66,7 @@ def advice(shard, images, batch_size):
     )
 
 
-def parse(text):
+def parse(text: str) -> Shard:
     """A shard from what a user types: "2/8".
 
     Raises:
@@ -85,7 +86,7 @@ def evaluate(
     attacks: typing.Any = None,
     *,
     batch_size: int = 500,
-    **options,
+    **options: typing.Any,
 ) -> dict:
     """`records.evaluate` on one shard of the images; its record says what `merge` needs.
 
@@ -108,7 +109,7 @@ def evaluate(
     }
 
 
-def read(path):
+def read(path: str | os.PathLike[str]) -> dict[str, typing.Any]:
     """The record of a file.
 
     Raises:
@@ -125,7 +126,7 @@ def read(path):
     return record
 
 
-def merge(parts):
+def merge(parts: typing.Any) -> dict[str, typing.Any]:
     """All shards of one evaluation as the record that one process would have made.
 
     Args:
@@ -139,7 +140,7 @@ def merge(parts):
         if "shard" not in record:
             raise InputError(f"{name} is no shard: make it by scripts/evaluate.py with --shard")
     refuse_foreign(parts)
-    numbered = {}
+    numbered: dict[int, list] = {}
     for name, record in parts:
         numbered.setdefault(record["shard"]["number"], []).append((name, record))
     count = parts[0][1]["shard"]["of"]

@@ -3,13 +3,15 @@
 A flag says whether a model classifies an image correctly. Everything here is a function of flags.
 """
 
+import typing
+
 import numpy as np
 import scipy.stats
 
 from ..inputs import InputError
 
 
-def wilson_interval(successes, total, confidence=0.95):
+def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval for a proportion: (low, high), both in [0, 1].
 
     Raises:
@@ -21,7 +23,7 @@ def wilson_interval(successes, total, confidence=0.95):
     return interval.low, interval.high
 
 
-def mcnemar(first, second):
+def mcnemar(first: typing.Any, second: typing.Any) -> dict[str, typing.Any]:
     """McNemar's exact test of two rows on the same images: are their errors equally many?
 
     Of the images that exactly one of both classifies correctly, each row should win half: a binomial test.
@@ -77,23 +79,23 @@ def chance_of_rise(gained, lost, total, tolerance=0.0):
     return float(max(scipy.stats.norm.sf(score), chance_of_share(gained - lost, total, tolerance)))
 
 
-def text_of(flags):
+def text_of(flags: typing.Any) -> str:
     """Flags (N,) as a text of 0 and 1."""
     return "".join("1" if flag else "0" for flag in flags)
 
 
-def flags_of(text):
+def flags_of(text: str) -> np.ndarray:
     """The flags (N,) that `text_of` wrote."""
     return np.array([character == "1" for character in text])
 
 
-def measurement(flags):
+def measurement(flags: typing.Any) -> dict[str, typing.Any]:
     """Accuracy, interval and per-image flags of one cell of a table."""
     low, high = wilson_interval(flags.sum(), len(flags))
     return {"accuracy": float(flags.mean()), "interval_95": [low, high], "correct": text_of(flags)}
 
 
-def worst_case(cells):
+def worst_case(cells: dict[str, typing.Any]) -> dict[str, typing.Any]:
     """The cell of an attacker who has tried everything: an image counts only if it is right in all cells.
 
     Args:
@@ -102,7 +104,9 @@ def worst_case(cells):
     return measurement(np.all([flags_of(cell["correct"]) for cell in cells.values()], axis=0))
 
 
-def within_budget(cells, column, distances, budget):
+def within_budget(
+    cells: dict[str, typing.Any], column: str, distances: typing.Any, budget: float
+) -> dict[str, typing.Any]:
     """The cell of an attack without a budget, had it one: beyond, the attacker leaves the image as it is.
 
     Args:
@@ -115,7 +119,7 @@ def within_budget(cells, column, distances, budget):
     return measurement(np.where(np.asarray(distances) <= budget, attacked, clean))
 
 
-def label_leaks(cells):
+def label_leaks(cells: dict[str, typing.Any]) -> dict[str, typing.Any]:
     """Attacks under which a model is more accurate than on the same clean images: a symptom.
 
     An attacker may always leave the image alone, so no competent attack raises the accuracy. Where one

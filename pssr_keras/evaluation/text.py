@@ -1,10 +1,12 @@
 """Records in words: the table, and what its reader must know."""
 
+import typing
+
 from .findings import BROKEN, UNRELIABLE, failed, verdict
 from .statistics import label_leaks
 
 
-def align(lines):
+def align(lines: typing.Iterable[typing.Sequence[str]]) -> str:
     """Lines of cells as text in columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -12,12 +14,12 @@ def align(lines):
     )
 
 
-def in_pixels(number):
+def in_pixels(number: float) -> str:
     """A budget or a step as people write it: 0.3, or 8/255 where the decimals have no end."""
     return f"{number:g}" if len(f"{number:g}") <= len("0.125") else f"{255 * number:.3g}/255"
 
 
-def budgets(record):
+def budgets(record: dict[str, typing.Any]) -> str:
     """The budgets of a record's attacks in words, such as "eps 0.3 (Linf)"."""
     texts = set()
     for config in record["attacks"].values():
@@ -26,7 +28,7 @@ def budgets(record):
     return ", ".join(sorted(texts))
 
 
-def table(record):
+def table(record: dict[str, typing.Any]) -> str:
     """The record as text, percent with Wilson 95% intervals, and what was measured.
 
     Rows are models and columns attacks; with many attacks on one model it is the other way round.
@@ -48,14 +50,14 @@ def table(record):
     )
 
 
-def with_chance(leaks, names=None):
+def with_chance(leaks: dict[str, typing.Any], names: dict[str, str] | None = None) -> str:
     """The attacks of `label_leaks` with their p-values, in words; `names` are those to print."""
     return ", ".join(
         (names or {}).get(name, name) + ("" if p is None else f" (p = {p:.2g})") for name, p in leaks.items()
     )
 
 
-def leak_remark(leaks, names=None):
+def leak_remark(leaks: dict[str, typing.Any], names: dict[str, str] | None = None) -> str:
     """What `label_leaks` found, in words."""
     return (
         f"more accurate under {with_chance(leaks, names)} than on the same benign images (McNemar's exact "
@@ -63,7 +65,7 @@ def leak_remark(leaks, names=None):
     )
 
 
-def certificates(found):
+def certificates(found: dict[str, typing.Any]) -> list[str]:
     """What `certifying.certified` found, one line each."""
     lines = []
     for row, cell in found["cells"].items():
@@ -75,7 +77,7 @@ def certificates(found):
     return lines + [f"{row} is not certified: {reason}" for row, reason in found["refused"].items()]
 
 
-def remarks(record):
+def remarks(record: dict[str, typing.Any]) -> list[str]:
     """What a reader of the table must know, one line each."""
     lines = [
         f"{row} is {leak_remark(leaks)}"

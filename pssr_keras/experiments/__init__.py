@@ -8,7 +8,8 @@ from .base import Experiments
 from .cifar10 import CIFAR10
 from .cifar100 import CIFAR100
 from .mnist import MNIST
+from .own import experiments_of
 
-__all__ = ["EXPERIMENTS", "Experiments"]
+__all__ = ["EXPERIMENTS", "Experiments", "experiments_of"]
 
 EXPERIMENTS = {entry.experiment.dataset: entry for entry in (MNIST, CIFAR10, CIFAR100)}

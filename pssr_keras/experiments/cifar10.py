@@ -17,7 +17,7 @@ EXPERIMENT = cifar.experiment(
     },
 )
 
-PRESETS = {
+PRESETS: dict[str, dict] = {
     "smoke": cifar.SMOKE
     | {
         "hardened.extrapolator_channels": 8,

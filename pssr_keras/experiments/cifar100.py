@@ -15,7 +15,7 @@ EXPERIMENT = cifar.experiment(
     },
 )
 
-PRESETS = {
+PRESETS: dict[str, dict] = {
     "smoke": cifar.SMOKE,
     "cpu": {},
     "paper": cifar.PAPER | {"classifier.architecture": "densenet121"},

@@ -79,7 +79,7 @@ EXPERIMENT = Experiment(
     ),
 )
 
-PRESETS = {
+PRESETS: dict[str, dict] = {
     "smoke": {
         "data.train_limit": 1_500,
         "data.validation_size": 200,

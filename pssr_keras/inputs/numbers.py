@@ -87,7 +87,7 @@ def plain_fields(settings, leave=(), prefix=""):
             object.__setattr__(settings, field.name, value)
 
 
-def parse_eps(text):
+def parse_eps(text: float | str) -> float:
     """A perturbation budget in pixel units of [0, 1], from 0.3, "0.3" or "8/255".
 
     Raises:

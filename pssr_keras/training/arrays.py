@@ -30,7 +30,7 @@ def fit_to(
     surgery: PixelSurgery | typing.Literal[False] | None = None,
     seed: int = 0,
     verbose: bool | int = True,
-    **changes,
+    **changes: typing.Any,
 ) -> PSSR:
     """Train the two stages of a PSSR around a classifier, which stays as it is.
 

@@ -17,6 +17,7 @@ from ..inputs import InputError
 from .defenses import DEFENSES
 
 CONFIGURATION, LOCK = "config.json", "run.lock"
+MOVED = "own.path"  # of a data set that is the same in another place
 
 
 def prepare_folder(folder, experiment, classifier_file=None, overwrite=False):
@@ -41,13 +42,11 @@ def prepare_folder(folder, experiment, classifier_file=None, overwrite=False):
     found, asked = readable(settings), config.flat(wanted)
     other = found["dataset"] != asked["dataset"]
     names = ["dataset"] if other else sorted(found.keys() | asked.keys())
-    changed = [
-        f"{name} {found.get(name)!r} -> {asked.get(name)!r}"
-        for name in names
-        if found.get(name) != asked.get(name)
-    ]
-    if changed and entries == {CONFIGURATION}:
-        # What was refused before its first stage, a wrong number or classifier, leaves nothing to protect.
+    changes = [name for name in names if found.get(name) != asked.get(name)]
+    changed = [f"{name} {found.get(name)!r} -> {asked.get(name)!r}" for name in changes]
+    if changed and (entries == {CONFIGURATION} or changes == [MOVED]):
+        # What was refused before its first stage, a wrong number or classifier, leaves nothing to protect;
+        # and a data set that is the same in another place is the same.
         write_json(settings, wanted)
     elif changed:
         raise InputError(

@@ -18,21 +18,30 @@ import contextlib
 import dataclasses
 import os
 import time
+import typing
 
 from .. import data, evaluation
 from ..attacks import adaptive
 from ..defense import PSSR
 from ..files import expanded, read_json, write_json
+from ..settings import Experiment
 from . import classifier as classifier_stage
 from .classifier import train_classifier
 from .defenses import DEFENSES, check_defense, train_defense
-from .devices import ONE_DEVICE
+from .devices import ONE_DEVICE, Devices
 from .folder import check_inputs, prepare_folder, remove_intermediate, working_in
 from .own_classifier import classifier_of
 from .pairs import make_attacks
 
 
-def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False, devices=ONE_DEVICE):
+def run(
+    experiment: Experiment,
+    folder: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    classifier_file: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    devices: Devices = ONE_DEVICE,
+) -> dict[str, typing.Any]:
     """Run one experiment in a folder, or continue it, or read its result if it is finished.
 
     Args:
@@ -54,23 +63,25 @@ def run(experiment, folder, data_dir=None, classifier_file=None, overwrite=False
     check_names(experiment)
     if classifier_file is not None:
         classifier_of(classifier_file, data.DATASETS[experiment.dataset])  # before anything is made
-    folder = expanded(folder)
-    finished = folder / "evaluation.json"
+    place = expanded(folder)
+    finished = place / "evaluation.json"
     if overwrite:
         data_dir_found = data_dir or os.environ.get("TFDS_DATA_DIR")
-        check_inputs(folder, {"--classifier": classifier_file, "--data-dir": data_dir_found})
+        own = experiment.own.path or None
+        inputs = {"--classifier": classifier_file, "--data-dir": data_dir_found, "--data": own}
+        check_inputs(place, inputs)
     with contextlib.ExitStack() as until_the_end:
 
         def prepare():
             if not devices.is_chief:
-                devices.wait_for(folder / "config.json")
+                devices.wait_for(place / "config.json")
             elif overwrite or not finished.is_file():
-                until_the_end.enter_context(working_in(folder))
-            prepare_folder(folder, experiment, classifier_file, overwrite and devices.is_chief)
+                until_the_end.enter_context(working_in(place))
+            prepare_folder(place, experiment, classifier_file, overwrite and devices.is_chief)
 
         devices.chief_first(prepare)
         if not devices.of_chief(finished.is_file()):
-            make(experiment, folder, finished, data_dir, classifier_file, devices)
+            make(experiment, place, finished, data_dir, classifier_file, devices)
     return read_json(finished)
 
 

@@ -8,7 +8,7 @@ import functools
 import inspect
 from collections.abc import Callable
 
-EXERCISES = {}  # {name of its check: Exercise}
+EXERCISES: dict[str, "Exercise"] = {}  # by the name of its check
 
 
 @dataclasses.dataclass(frozen=True)
