@@ -1,22 +1,16 @@
 """Every experiment by name: `experiment("mnist", "cpu")` is one frozen set of numbers.
 
-The numbers of a data set stand in `experiments`; what they mean is told in `settings`. Here is the way from
+The numbers of a data set stand in `experiments`; what they mean is told in `settings`, how they are called in
+`setting_names`. Here is the way from
 names to experiments.
 """
 
-from . import settings
+from . import setting_names
 from .data import DATASETS
 from .experiments import EXPERIMENTS
 from .inputs import InputError
-from .settings import (
-    ADAPTIVE_ATTACKS,
-    CHECKED_IMAGES,
-    TRANSFER_ATTACKS,
-    Experiment,
-    Reproduction,
-    flat,
-    parse_changes,
-)
+from .setting_names import parse_changes
+from .settings import ADAPTIVE_ATTACKS, CHECKED_IMAGES, TRANSFER_ATTACKS, Experiment, Reproduction, flat
 
 __all__ = [
     "ADAPTIVE_ATTACKS",
@@ -49,7 +43,7 @@ def experiment(dataset, preset, **changes):
     Args:
         dataset: a name of `experiments.EXPERIMENTS`.
         preset: "smoke", "cpu" or "paper".
-        changes: {name: value}, names as `settings.full_name` takes them.
+        changes: {name: value}, names as `setting_names.full_name` takes them.
 
     Raises:
         InputError: for a data set without experiments, or an unknown preset or name.
@@ -65,7 +59,7 @@ def experiment(dataset, preset, **changes):
     if preset not in known[dataset]:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(known[dataset])}")
     entry = EXPERIMENTS[dataset]
-    return settings.changed(entry.experiment, {"preset": preset} | entry.presets[preset] | changes)
+    return setting_names.changed(entry.experiment, {"preset": preset} | entry.presets[preset] | changes)
 
 
 def read(content):
@@ -76,7 +70,7 @@ def read(content):
     Raises:
         InputError: if the record is none of an experiment.
     """
-    found = settings.from_record(content)
+    found = setting_names.from_record(content)
     if "dataset" not in found or found["dataset"] not in presets():
         raise InputError(f"data set {found.get('dataset')!r} has no experiments here")
     defaults = flat(experiment(found["dataset"], found.get("preset", "cpu")))

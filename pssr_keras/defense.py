@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from .attacks import compiled
 from .batching import in_batches, size_of_batches
+from .building import building_in
 from .frozen import AroundFrozen
 from .inputs import InputError, check_batch, check_images, check_model, check_outputs, unbounded
-from .precision import building_in
 from .surgery import PixelSurgery
 
 STAGES = ("classifier", "surgery", "extrapolator", "guide")

@@ -1,5 +1,7 @@
 """What users expect of a Keras model holds for each training: compile, fit, evaluate, save, callbacks."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -109,7 +111,7 @@ def test_a_validation_attacks_at_the_full_budget_by_the_worst_surrogate():
     assert np.abs(model.attacked(x, y, noise) - x).max() < 1e-6  # in training, the budget begins at 0
     pipeline, harm = model.pipeline(), []
     for name in ("frozen_mask", "straight_through"):
-        model.surrogates = (name,)
+        model.numbers = dataclasses.replace(model.numbers, surrogates=(name,))
         harm.append(model.attacked(x, y, noise, training=False))
     losses = [tf.nn.sparse_softmax_cross_entropy_with_logits(y, pipeline(z)) for z in [*harm, x_adv]]
     np.testing.assert_allclose(losses[2], np.maximum(losses[0], losses[1]), rtol=1e-4)
