@@ -63,6 +63,7 @@ class PSSR(AroundFrozen):
             return
         check_stage(name, value)
         before = vars(self).get(name)
+        # Keras has no public way to replace a layer of a built one; a test holds its private one to this.
         self._tracker.unlock()
         super().__setattr__(name, value)
         # Keras would go on counting the weights of a layer that was replaced, and in another order.
@@ -117,26 +118,14 @@ class PSSR(AroundFrozen):
 
     @classmethod
     def fit_to(
-        cls,
-        classifier: keras.Model,
-        x: typing.Any,
-        y: typing.Any = None,
-        *,
-        eps: float | str,
-        epochs: int | None = None,
-        validation: typing.Any = None,
-        surgery: PixelSurgery | typing.Literal[False] | None = None,
-        seed: int = 0,
-        verbose: bool | int = True,
-        **changes,
+        cls, classifier: keras.Model, x: typing.Any, y: typing.Any = None, *, eps: float | str, **options
     ) -> "PSSR":
-        """A PSSR trained around a classifier on images and labels; see `training.fit_to`.
+        """A PSSR trained around a classifier on images and labels; `options` as of `training.fit_to`.
 
         pssr = PSSR.fit_to(classifier, x, y, eps="8/255", epochs=8)
         """
         training = importlib.import_module(".training", __package__)  # here, as it needs this module
-        options = {"epochs": epochs, "validation": validation, "surgery": surgery, "seed": seed}
-        return training.fit_to(classifier, x, y, eps=eps, verbose=verbose, **options, **changes)
+        return training.fit_to(classifier, x, y, eps=eps, **options)
 
     def checked(self, x):
         """Images, refused if they are not float32 in [0, 1] or not of the classifier's shape."""

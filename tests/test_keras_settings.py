@@ -31,7 +31,7 @@ NETWORKS |= {
     "discriminator": lambda: cae.discriminator(SHAPE, channels=2),
     "encoder": lambda: networks.encoder(SHAPE, channels=2, stages=2, code_channels=3),
     "decoder": lambda: networks.decoder(SHAPE, channels=2, stages=2, code_channels=3),
-    "attack_discriminator": lambda: networks.attack_discriminator((4, 2, 3), versions=3, units=4),
+    "attack_discriminator": lambda: networks.attack_discriminator((4, 2, 3), views=3, units=4),
     "image_discriminator": lambda: networks.image_discriminator(SHAPE, channels=2),
 }
 

@@ -4,7 +4,6 @@ All randomness is drawn from (seed, epoch) or (seed, step), so an interrupted tr
 weights as an uninterrupted one.
 """
 
-import collections
 import csv
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from .. import evaluation
 from ..files import load_model, write_atomically
-from ..inputs import InputError
+from ..inputs import InputError, layers_within
 from .devices import ONE_DEVICE
 
 
@@ -79,17 +78,6 @@ class SeedEpoch(keras.callbacks.Callback):
         for number, layer in enumerate(drawing):
             state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(2)
             layer.seed_generator.state.assign(state)
-
-
-def layers_within(model):
-    """The layers of a model and of the models in it, in an order on which published weights depend."""
-    found, waiting = {}, collections.deque(model.layers)
-    while waiting:
-        layer = waiting.popleft()
-        if id(layer) not in found:
-            found[id(layer)] = layer
-            waiting.extendleft(getattr(layer, "layers", ()))
-    return list(found.values())
 
 
 class TimeToGo(keras.callbacks.Callback):
