@@ -128,9 +128,11 @@ class TrainingModel(AroundFrozen):
         with building_in("float32"):
             parts = {n: keras.saving.deserialize_keras_object(value) for n, value in config.items()}
             if cls.numbers_kind:
-                names = {field.name for field in dataclasses.fields(cls.numbers_kind)} & parts.keys()
+                fields = {field.name for field in dataclasses.fields(cls.numbers_kind)}
+                beside = (fields & parts.keys()) - inspect.signature(cls).parameters.keys()
                 # In older files the numbers stand beside the networks.
-                numbers = {name: parts.pop(name) for name in names} | parts.pop("numbers", {})
+                numbers = {name: parts.pop(name) for name in beside} | parts.pop("numbers", {})
+                numbers = {name: tuple(v) if isinstance(v, list) else v for name, v in numbers.items()}
                 parts["numbers"] = cls.numbers_kind(**numbers)
             return cls(**parts)
 

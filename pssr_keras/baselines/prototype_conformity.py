@@ -73,15 +73,8 @@ class PrototypeConformity(Objective):
     highest_budget: float = 1.0  # no other row is trained beyond eps
 
     def model(self, classifier, robust, eps, steps):
-        return PrototypeTraining(
-            classifier,
-            self,
-            eps,
-            ramp_steps=int(robust.ramp_share * steps),
-            step_size=robust.inner_step_size * eps,
-            steps=robust.inner_steps,
-            start_steps=int(self.start_share * steps),
-        )
+        start = int(self.start_share * steps)
+        return super().model(classifier, robust, eps, steps, PrototypeTraining, start_steps=start)
 
     def attack(self, logits, x, y, noise, inner):
         """Images attacked with budgets drawn for each of them."""

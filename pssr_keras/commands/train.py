@@ -5,7 +5,6 @@
 The same command continues a run that was interrupted, and prints the table of one that is finished.
 """
 
-import argparse
 import functools
 
 from .. import attacks, command_line, config, data, evaluation, files, training
@@ -47,14 +46,11 @@ def train(arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("--dataset", required=True, metavar="NAME", help=", ".join(config.presets()))
     add("--preset", default="cpu", metavar="NAME", help="smoke (a minute), cpu (the default), paper (hours)")
-    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
-    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    command_line.add_source(parser)
     add("--out", metavar="DIR", help="run folder; runs/DATASET-PRESET-SOURCE-seedSEED by default")
     add("--seed", type=int, default=0)
     add("--eps", default=None, help="attack budget, such as 0.3 or 8/255")
