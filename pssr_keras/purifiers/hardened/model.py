@@ -71,7 +71,7 @@ class HardenedCAE(ExtrapolatorTraining):
         **kwargs,
     ):
         super().__init__(extrapolator, discriminator, classifier, **kwargs)
-        check_names(numbers.surrogates, numbers.inner_loss)
+        check_attack(numbers.surrogates, numbers.inner_loss)
         if numbers.lambda_adversarial and discriminator is None:
             raise InputError(
                 f"lambda_adversarial is {numbers.lambda_adversarial}, expected 0 without a discriminator"
@@ -241,7 +241,7 @@ def versions(numbers):
     return 1 if numbers.attacked_share == 1 and not numbers.trades_weight else 2
 
 
-def check_names(surrogates, inner_loss):
+def check_attack(surrogates, inner_loss):
     """Refuse unknown names.
 
     Raises:

@@ -10,8 +10,7 @@ from ...training.devices import ONE_DEVICE
 from ...training.fitting import drawn, extrapolator_optimizers, fit_networks, made_once
 from ...training.pairs import make_attacks
 from ...training.pssr import surgery_of, untrained_extrapolator
-from . import model as training_model
-from .model import HardenedCAE
+from .model import HardenedCAE, check_attack, versions
 
 MASKS = ("none", "classifier", PIPELINE)
 
@@ -19,7 +18,7 @@ MASKS = ("none", "classifier", PIPELINE)
 def check_names(experiment):
     """Refuse unknown names in `HardenedSettings` before any work."""
     numbers = experiment.hardened
-    training_model.check_names(numbers.surrogates, numbers.inner_loss)
+    check_attack(numbers.surrogates, numbers.inner_loss)
     augmentation.parse(numbers.augmentation)
     cae.check_kind(numbers.extrapolator)
     cae.check_start(numbers.extrapolator_start)
@@ -107,7 +106,7 @@ def make_hardened(experiment, classifier, surgery, guide, input_shape, steps, de
         parts["average"] = build()
         parts["average"].set_weights(extrapolator.get_weights())
     # Clean and attacked images of each pass follow each other in a batch.
-    passes = training_model.versions(numbers) * numbers.passes
+    passes = versions(numbers) * numbers.passes
     parts = {name: devices.mirrored(part, passes) for name, part in parts.items()}
     with devices.scope():
         return extrapolator, HardenedCAE(
