@@ -16,20 +16,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from .building import building_in
-from .extrapolator_training import CAE
+from .extrapolator_training import CAE as CAE  # beside its networks, as `cae.CAE`
 from .inputs import InputError
-
-__all__ = [
-    "CAE",
-    "EXTRAPOLATORS",
-    "STARTS",
-    "autoencoder",
-    "create",
-    "discriminator",
-    "extrapolator",
-    "unet",
-    "with_contrast",
-]
 
 RESIDUAL_SCALE = 6.0  # sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
 LOGIT_CLIP = 0.02  # the sigmoid hardly moves from nearer to 0 or 1
