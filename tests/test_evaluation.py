@@ -46,11 +46,11 @@ def test_each_model_is_identified_once(toy_classifier, toy_extrapolator, toy_ima
     pssr, seen = PSSR(toy_classifier, PixelSurgery(), toy_extrapolator), []
     digest = provenance.models.digest
     monkeypatch.setattr(provenance.models, "digest", lambda model: (seen.append(model), digest(model))[1])
-    few, words = toy_images.take(slice(0, 4)), evaluation.ADAPTIVE
-    sources = dict(list(adaptive.sources(pssr).items())[:2])
-    record = evaluation.evaluate(sources, {"PSSR": pssr}, few, [attacks.FGSM(0.1)], threat_model=words)
-    assert len({id(model) for model in seen}) == len(seen) == 3
-    assert record["digests"]["PSSR"] == record["crafted_on"][list(sources)[-1]]["defense"]["digest"]
+    few, sources = toy_images.take(slice(0, 4)), {"classifier": toy_classifier, "PSSR": pssr}
+    record = evaluation.evaluate(sources, {"PSSR": pssr}, few, [attacks.FGSM(0.1)], threat_model="adaptive")
+    assert len({id(model) for model in seen}) == len(seen) == 2
+    assert record["digests"]["PSSR"] == record["crafted_on"]["PSSR"]["digest"] == digest(pssr)
+    assert record["weights"]["PSSR"] == record["crafted_on"]["PSSR"]["weights"]
 
 
 @pytest.fixture(scope="module")
