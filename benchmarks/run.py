@@ -28,7 +28,7 @@ import modes
 import table
 from measuring import machine, subject
 
-from pssr_keras.command_line import run
+from pssr_keras.command_line import parser_of, run
 from pssr_keras.files import read_json, write_json
 from pssr_keras.inputs import InputError, parse_eps
 
@@ -88,9 +88,7 @@ def budget(text):
 
 
 def main(given=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--model", default="lenet5", help="lenet5, resnet18 or a .keras file")
     parser.add_argument("--width", type=float, default=0.25, help="of resnet18")

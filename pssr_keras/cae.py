@@ -1,4 +1,4 @@
-"""Semantic regeneration: the Conditional Alignment Extrapolator (CAE), equations 8 to 12.
+"""Semantic regeneration: the networks of the Conditional Alignment Extrapolator (CAE).
 
 The paper's CAE is a conditional GAN (not a convolutional autoencoder): an extrapolator E restores the
 image from its trivial component x_t, and a discriminator D judges whether an image is the clean one
@@ -6,20 +6,18 @@ that belongs to x_t.
 
 The paper writes E(x, x_t), with the clean image x as a condition. At inference there is no clean
 image, and its figures and equation 11 write E(x_t). So E takes x_t alone, here as there, and x enters
-only through the losses and the discriminator.
+only through the losses and the discriminator. How both learn is told in `extrapolator_training`.
 """
 
 import math
-import typing
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from . import channels_last, losses
-from .inputs import InputError, check_model
-from .precision import building_in
-from .training_model import TrainingModel
+from .building import building_in
+from .extrapolator_training import CAE as CAE  # beside its networks, as `cae.CAE`
+from .inputs import InputError
 
 RESIDUAL_SCALE = 6.0  # sigmoid(6 (x - 1/2)) maps 0 to 0.05 and 1 to 0.95
 LOGIT_CLIP = 0.02  # the sigmoid hardly moves from nearer to 0 or 1
@@ -120,9 +118,10 @@ def check_shape(input_shape):
         raise InputError(f"images of {height}x{width}, expected a height and width divisible by 4")
 
 
+@building_in("float32")
 def _convolutions(x, channels, count=2):
     for _ in range(count):
-        x = channels_last.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+        x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
     return x
 
@@ -154,16 +153,16 @@ def extrapolator(input_shape, channels=32, bottleneck=256, dropout=0.2, start="t
     half = _convolutions(SpaceToDepth(name="to_half")(seen), channels)
     quarter = _convolutions(SpaceToDepth(name="to_quarter")(half), 2 * channels)
 
-    x = layers.Dropout(dropout)(channels_last.Flatten()(quarter))
+    x = layers.Dropout(dropout)(layers.Flatten()(quarter))
     x = layers.Dense(bottleneck, activation="relu", name="bottleneck")(x)
     x = layers.Dropout(dropout)(x)
     x = layers.Dense(height // 4 * (width // 4) * channels, activation="relu")(x)
     x = layers.Reshape((height // 4, width // 4, channels))(x)
 
     x = _convolutions(layers.Concatenate()([x, quarter]), 2 * channels)
-    x = DepthToSpace(name="from_quarter")(channels_last.Conv2D(4 * channels, 1)(x))
+    x = DepthToSpace(name="from_quarter")(layers.Conv2D(4 * channels, 1)(x))
     x = _convolutions(layers.Concatenate()([x, half]), channels)
-    x = DepthToSpace(name="from_half")(channels_last.Conv2D(4 * colours, 3, padding="same", name="last")(x))
+    x = DepthToSpace(name="from_half")(layers.Conv2D(4 * colours, 3, padding="same", name="last")(x))
     # Start from the pixels that are left: without them, the first steps often end in images that are
     # black all over, where the sigmoid passes no gradient.
     x = layers.Add()([x, STARTS[start](seen)])
@@ -196,12 +195,12 @@ def unet(input_shape, channels=32, dropout=0.2, start="neighbours", contrast=0.0
     half = _convolutions(SpaceToDepth(name="to_half")(full), 2 * channels)
     quarter = _convolutions(SpaceToDepth(name="to_quarter")(half), 4 * channels)
 
-    x = channels_last.Conv2D(8 * channels, 1)(layers.Dropout(dropout)(quarter))
+    x = layers.Conv2D(8 * channels, 1)(layers.Dropout(dropout)(quarter))
     x = DepthToSpace(name="from_quarter")(x)
-    x = channels_last.Conv2D(4 * channels, 1)(_convolutions(layers.Concatenate()([x, half]), 2 * channels))
+    x = layers.Conv2D(4 * channels, 1)(_convolutions(layers.Concatenate()([x, half]), 2 * channels))
     x = DepthToSpace(name="from_half")(x)
     x = _convolutions(layers.Concatenate()([x, full]), channels)
-    x = channels_last.Conv2D(input_shape[-1], 3, padding="same", name="last")(x)
+    x = layers.Conv2D(input_shape[-1], 3, padding="same", name="last")(x)
     x = layers.Add()([x, STARTS[start](seen)])
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
@@ -231,14 +230,14 @@ def autoencoder(input_shape, channels=64, bottleneck=256, dropout=0.0, contrast=
     x = with_contrast(inputs, contrast)
     for halving in range(halvings):
         x = _convolutions(SpaceToDepth()(x), 2**halving * channels)
-    x = layers.Dropout(dropout)(channels_last.Flatten()(x))
+    x = layers.Dropout(dropout)(layers.Flatten()(x))
     x = layers.Dense(bottleneck, activation="relu", name="bottleneck")(x)
     x = layers.Dropout(dropout)(x)
     x = layers.Dense(height // side * (width // side) * 2 * channels, activation="relu")(x)
     x = layers.Reshape((height // side, width // side, 2 * channels))(x)
     for _ in range(halvings - 1):
-        x = _convolutions(DepthToSpace()(channels_last.Conv2D(2 * channels, 1)(x)), channels // 2, count=1)
-    x = DepthToSpace()(channels_last.Conv2D(4 * colours, 3, padding="same", name="last")(x))
+        x = _convolutions(DepthToSpace()(layers.Conv2D(2 * channels, 1)(x)), channels // 2, count=1)
+    x = DepthToSpace()(layers.Conv2D(4 * colours, 3, padding="same", name="last")(x))
     return keras.Model(inputs, layers.Activation("sigmoid", name="restored")(x), name="extrapolator")
 
 
@@ -279,136 +278,6 @@ def discriminator(input_shape, channels=32):
     judged = keras.Input(input_shape, name="judged")
     x = SpaceToDepth()(layers.Concatenate()([trivial, judged]))
     for factor in (1, 2):
-        x = channels_last.Conv2D(factor * channels, 3, strides=2, padding="same")(x)
+        x = layers.Conv2D(factor * channels, 3, strides=2, padding="same")(x)
         x = ops.maximum(x, 0.2 * x)  # a leaky ReLU, whose own layer upsets TensorFlow's graph optimizer
-    return keras.Model([trivial, judged], layers.Dense(1)(channels_last.Flatten()(x)), name="discriminator")
-
-
-@keras.saving.register_keras_serializable("pssr_keras")
-class CAE(TrainingModel):
-    """The training of E against D under the frozen classifier F, equation 12.
-
-    L = L_adv + lambda_query L_query + lambda_pixel L_pc + lambda_r_drop L_ARD
-
-    Args:
-        extrapolator: E, (B, H, W, C) -> (B, H, W, C); see `extrapolator`.
-        discriminator: D, two images (B, H, W, C) -> logits (B, 1); see `discriminator`.
-        classifier: F, (B, H, W, C) -> logits (B, K); it is frozen, but its own `trainable` stays as it is.
-        passes: k, how often each image passes through E under another dropout; the paper's is 2.
-        lambda_adversarial: weight of L_adv; the paper has none, that is 1.
-        lambda_query, lambda_pixel, lambda_r_drop: the paper's are 1, 1 and 0.5.
-        saturating: see `losses.adversarial_loss`.
-        pixel_reduction: see `losses.pixel_consistency_loss`.
-
-    `fit` takes batches (x_t, x, y): trivial components, clean images and true labels. `predict` is that of E.
-    """
-
-    batch: typing.ClassVar[dict] = {"x_t": "B H W C", "x": "B H W C", "y": "B"}
-    trained: typing.ClassVar[dict] = {
-        "extrapolator_optimizer": ("extrapolator",),
-        "discriminator_optimizer": ("discriminator",),
-    }
-
-    def __init__(
-        self,
-        extrapolator: keras.Model,
-        discriminator: keras.Model,
-        classifier: keras.Model,
-        passes: int = 2,
-        lambda_adversarial: float = 1.0,
-        lambda_query: float = 1.0,
-        lambda_pixel: float = 1.0,
-        lambda_r_drop: float = 0.5,
-        saturating: bool = True,
-        pixel_reduction: str = "sum",
-        **kwargs: typing.Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if passes < 1:
-            raise InputError(f"passes is {passes}, expected at least 1")
-        check_model(classifier)
-        self.extrapolator = extrapolator
-        self.discriminator = discriminator
-        self.classifier = classifier
-        self.passes = passes
-        self.lambda_adversarial = lambda_adversarial
-        self.lambda_query = lambda_query
-        self.lambda_pixel = lambda_pixel
-        self.lambda_r_drop = lambda_r_drop
-        self.saturating = saturating
-        self.pixel_reduction = pixel_reduction
-        names = ("adversarial", "query", "pixel", "r_drop", "total", "discriminator")
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
-        self.built = True
-
-    def compile(
-        self, extrapolator_optimizer: typing.Any, discriminator_optimizer: typing.Any, **options: typing.Any
-    ) -> None:
-        """As `keras.Model.compile`, with an optimizer for E and one for D, and without losses and metrics."""
-        optimizers = {
-            "extrapolator_optimizer": extrapolator_optimizer,
-            "discriminator_optimizer": discriminator_optimizer,
-        }
-        self._compile(optimizers, options)
-
-    @property
-    def metrics(self) -> list:
-        return list(self.trackers.values())
-
-    def call(self, x_t: typing.Any, training: bool | None = None) -> typing.Any:
-        return self.extrapolator(x_t, training=training)
-
-    def losses_of(self, x_t: typing.Any, x: typing.Any, y: typing.Any, training: bool) -> typing.Any:
-        """The terms of equation 12 by their names, with their total; and one restored image of each."""
-        clean_logits = self.classifier(x, training=False)
-        # The k passes of R-drop are one batch of k B images.
-        restored = self.extrapolator(tf.tile(x_t, (self.passes, 1, 1, 1)), training=training)
-        logits = self.classifier(restored, training=False)
-        one_restored = restored[: tf.shape(x)[0]]
-        judged = self.discriminator([x_t, one_restored], training=training)
-        pass_logits = tf.reshape(logits, (self.passes, -1, logits.shape[-1]))
-        found = {
-            "adversarial": losses.adversarial_loss(judged, self.saturating),
-            "query": losses.query_loss(tf.tile(y, (self.passes,)), logits),
-            "pixel": losses.pixel_consistency_loss(
-                tf.tile(x, (self.passes, 1, 1, 1)), restored, self.pixel_reduction
-            ),
-            "r_drop": losses.adversarial_r_drop_loss(pass_logits, clean_logits),
-        }
-        found["total"] = (
-            self.lambda_adversarial * found["adversarial"]
-            + self.lambda_query * found["query"]
-            + self.lambda_pixel * found["pixel"]
-            + self.lambda_r_drop * found["r_drop"]
-        )
-        return found, one_restored
-
-    def discriminator_loss(
-        self, x_t: typing.Any, x: typing.Any, restored: typing.Any, training: bool
-    ) -> typing.Any:
-        """What D minimises, equation 8."""
-        return losses.discriminator_loss(
-            self.discriminator([x_t, x], training=training),
-            self.discriminator([x_t, restored], training=training),
-        )
-
-    def train_step(self, data: typing.Any) -> dict[str, typing.Any]:
-        x_t, x, y = self.parts_of(data)
-        with tf.GradientTape() as tape:
-            found, restored = self.losses_of(x_t, x, y, training=True)
-            share = losses.per_replica_loss(found["total"])
-        weights = self.extrapolator.trainable_variables
-        self.extrapolator_optimizer.apply(tape.gradient(share, weights), weights)
-
-        with tf.GradientTape() as tape:
-            found["discriminator"] = self.discriminator_loss(x_t, x, tf.stop_gradient(restored), True)
-            share = losses.per_replica_loss(found["discriminator"])
-        weights = self.discriminator.trainable_variables
-        self.discriminator_optimizer.apply(tape.gradient(share, weights), weights)
-        return self.record(found, x)
-
-    def test_step(self, data: typing.Any) -> dict[str, typing.Any]:
-        x_t, x, y = self.parts_of(data)
-        found, restored = self.losses_of(x_t, x, y, training=False)
-        found["discriminator"] = self.discriminator_loss(x_t, x, restored, False)
-        return self.record_validation(found, x)
+    return keras.Model([trivial, judged], layers.Dense(1)(layers.Flatten()(x)), name="discriminator")

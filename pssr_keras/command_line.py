@@ -100,6 +100,20 @@ def check_out(path, overwrite):
         raise InputError(f"{path} cannot be written: choose another --out")
 
 
+def parser_of(description):
+    """A parser that prints the docstring of a command as it is written."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_source(parser):
+    """Give a parser the options that say where images come from."""
+    add = parser.add_argument
+    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
+    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+
+
 def add_changes(parser, words):
     """Give a parser the option --set; each may name several changes, and all of them count.
 

@@ -1,16 +1,18 @@
 """Every experiment by name: `experiment("mnist", "cpu")` is one frozen set of numbers.
 
-The numbers of a data set stand in `experiments`; what they mean is told in `settings`. Here is the way from
+The numbers of a data set stand in `experiments`; what they mean is told in `settings`, how they are called in
+`setting_names`. Here is the way from
 names to experiments.
 """
 
 import typing
 
-from . import settings
+from . import setting_names
 from .data import DATASETS, own
 from .experiments import EXPERIMENTS, experiments_of
 from .files import expanded
 from .inputs import InputError
+from .setting_names import parse_changes
 from .settings import (
     ADAPTIVE_ATTACKS,
     CHECKED_IMAGES,
@@ -19,7 +21,6 @@ from .settings import (
     OwnSettings,
     Reproduction,
     flat,
-    parse_changes,
 )
 
 __all__ = [
@@ -57,7 +58,7 @@ def experiment(dataset: str, preset: str, **changes: typing.Any) -> Experiment:
     Args:
         dataset: a name of `experiments.EXPERIMENTS`.
         preset: "smoke", "cpu" or "paper".
-        changes: {name: value}, names as `settings.full_name` takes them.
+        changes: {name: value}, names as `setting_names.full_name` takes them.
 
     Raises:
         InputError: for a data set without experiments, or an unknown preset or name.
@@ -73,7 +74,7 @@ def experiment(dataset: str, preset: str, **changes: typing.Any) -> Experiment:
     if preset not in known[dataset]:
         raise InputError(f"unknown preset {preset!r}, expected one of {', '.join(known[dataset])}")
     entry = EXPERIMENTS[dataset]
-    return settings.changed(entry.experiment, {"preset": preset} | entry.presets[preset] | changes)
+    return setting_names.changed(entry.experiment, {"preset": preset} | entry.presets[preset] | changes)
 
 
 def read(content):
@@ -84,7 +85,7 @@ def read(content):
     Raises:
         InputError: if the record is none of an experiment.
     """
-    found = settings.from_record(content)
+    found = setting_names.from_record(content)
     described = own_data(content)
     if described is not None and described.dataset not in DATASETS:
         register(described)

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from .attacks import compiled
 from .batching import in_batches, size_of_batches
+from .building import building_in
 from .frozen import AroundFrozen
 from .inputs import InputError, check_batch, check_images, check_model, check_outputs, unbounded
-from .precision import building_in
 from .surgery import PixelSurgery
 
 STAGES = ("classifier", "surgery", "extrapolator", "guide")
@@ -70,6 +70,7 @@ class PSSR(AroundFrozen):
             return
         check_stage(name, value)
         before = vars(self).get(name)
+        # Keras has no public way to replace a layer of a built one; a test holds its private one to this.
         self._tracker.unlock()
         super().__setattr__(name, value)
         # Keras would go on counting the weights of a layer that was replaced, and in another order.

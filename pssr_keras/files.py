@@ -13,8 +13,8 @@ import zlib
 import keras
 import numpy as np
 
+from .building import building_in
 from .inputs import InputError
-from .precision import building_in
 
 # What numpy raises for an archive that is not there, none, or damaged.
 BAD_ARCHIVE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)

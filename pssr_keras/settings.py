@@ -1,4 +1,4 @@
-"""What an experiment consists of: composed groups of numbers, and the names by which a user changes them.
+"""What an experiment consists of: composed groups of numbers; `setting_names` has the names of all of them.
 
 The numbers of a data set stand in `experiments/mnist.py` and its neighbours. Defaults here are the paper's
 where it gives a number for every data set ("section" and "eq." name the place), and else what suits small
@@ -8,13 +8,10 @@ proportionally less time.
 """
 
 import dataclasses
-import difflib
-import fractions
-import re
-import types
-import typing
 
 from .inputs import InputError, check_seed, plain_fields
+from .purifiers.arn.settings import ARNSettings
+from .purifiers.hardened.settings import HardenedSettings
 
 # What adaptive attackers use where nothing else is asked for: a gradient with a step size and restarts, one
 # without a step size that might be chosen badly, and none at all (5,000 queries find few images more).
@@ -180,83 +177,6 @@ class CAESettings:
     saturating: bool = True  # eq. 8 to the letter
 
 
-@dataclasses.dataclass(frozen=True)
-class HardenedSettings:
-    """A hardened E and its training, see `hardened.HardenedCAE`; the method is ours, and so are its numbers.
-
-    The defaults are adversarial training as usual: seven steps (Madry et al. 2018), clean images beside
-    attacked ones.
-
-    Attributes:
-        mask: what removes pixels before E: "none", or the surgery of the experiment by the saliency of the
-            "classifier" or of the "pipeline" F(E(x)).
-        extrapolator_contrast: with which E sees its input, see `cae.with_contrast`.
-        surrogates: through which the training attacks, names of `attacks.adaptive.SURROGATES`, in turn.
-        inner_steps, inner_step_size: of the attack inside the training; the size in units of eps.
-        inner_loss: what it raises, a name of `hardened.INNER_LOSSES`.
-        ramp_share: of the training, over which the budget grows to eps.
-        attacked_share: weight of attacked images in the cross-entropy; clean ones have the rest.
-        trades_weight: of KL(F(E(x)) || F(E(x'))), the pairing of TRADES.
-        averaging: how much of a moving average of the weights stays at each step; 0 leaves it out.
-        augmentation: of the training images, see `data.augmentation`.
-        evaluation: attacks through surrogates at the end of a run; commands/evaluate.py runs all others.
-        evaluated_images: the first test images, under those.
-    """
-
-    extrapolator: str = "bottleneck"
-    extrapolator_channels: int = 16
-    extrapolator_bottleneck: int = 128
-    extrapolator_start: str = "identity"  # assumes least of the images
-    extrapolator_contrast: float = 0.0  # only images of black and white have a middle to leave
-    dropout: float = 0.0  # an attack through other weights than those that are judged is weak
-    mask: str = "none"  # an attacker moves a mask without gradient
-    surrogates: tuple[str, ...] = ("frozen_mask",)  # exact where no mask changes
-    inner_steps: int = 7
-    inner_step_size: float = 0.25
-    inner_loss: str = "cross_entropy"
-    ramp_share: float = 0.4  # nothing is learned if a large budget is there from the start
-    attacked_share: float = 0.5
-    trades_weight: float = 0.0
-    pixel_reduction: str = "sum"
-    passes: int = 1  # without dropout all passes are one
-    lambda_adversarial: float = 0.0  # what looks real need not be right
-    lambda_pixel: float = 0.01  # keeps E near images at hardly any cost
-    lambda_r_drop: float = 0.0  # repeats what the cross-entropy asks for
-    saturating: bool = True
-    averaging: float = 0.0
-    augmentation: str = "none"
-    epochs: int = 4  # each takes several minutes on two cores
-    batch_size: int = 128
-    extrapolator_learning_rate: float = 2e-3
-    discriminator_learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    evaluation: tuple[str, ...] = ("pgd:steps=100,best=true", "apgd-ce")
-    evaluated_images: int = 1_000
-
-
-@dataclasses.dataclass(frozen=True)
-class ARNSettings:
-    """The purifier ARN of the paper's Table 1, see `arn`, trained on the attacks of `AttackSettings`.
-
-    Stages, augmentation and lambdas without a comment are those of Zhou et al. 2021 on MNIST.
-    """
-
-    encoder_channels: int = 16  # an eighth of theirs, for two cores; the other widths follow it
-    encoder_stages: int = 5  # down to one pixel
-    code_channels: int = 256
-    attack_units: int = 256
-    image_channels: int = 16
-    versions_augmentation: str = "none"
-    epochs: int = 10  # theirs are 100, ten hours of one core
-    batch_size: int = 128  # theirs is 300, too few steps in so few epochs
-    peak_rate: float = 5e-4  # theirs is 1e-4, for four times as many steps
-    lambda_reconstruction: float = 200.0
-    lambda_prior: float = 1e-3  # theirs is 1e-6 of a sum over 900 images, which is as much
-    lambda_invariance: float = 0.5
-    lambda_image: float = 0.01
-    lambda_penalty: float = 30.0
-
-
 AT_LEAST_ONE = ("epochs", "batch_size", "copies", "limit", "passes", "images", "held_out")
 LIMITS = (
     ("cae", "benign_share", 1),
@@ -285,8 +205,8 @@ class Experiment:
     attack: AttackSettings = AttackSettings()
     surgery: SurgerySettings = SurgerySettings()
     cae: CAESettings = CAESettings()
-    hardened: HardenedSettings = HardenedSettings()
-    arn: ARNSettings = ARNSettings()
+    hardened: HardenedSettings = dataclasses.field(default_factory=HardenedSettings)
+    arn: ARNSettings = dataclasses.field(default_factory=ARNSettings)
     defense: str = "pssr"  # a name of `training.DEFENSES`
     seed: int = 0
     batch_size: int = 500  # of attacks and evaluation, which are fastest there on small images
@@ -356,142 +276,6 @@ class Reproduction:
     measured_on: str = "two cores"
 
 
-# --- names of numbers ----------------------------------------------------------------------------
-
-
-def _types(cls, prefix=""):
-    """{dotted name: type} of all numbers of an experiment."""
-    found = {}
-    for name, kind in typing.get_type_hints(cls).items():
-        found |= _types(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {prefix + name: kind}
-    return found
-
-
-TYPES = _types(Experiment)
-SET_BY_OPTION = {
-    "dataset": "--dataset",
-    "preset": "--preset",
-    "seed": "--seed",
-    "data.source": "--source",
-    "data.exclude_bundled": "--exclude-bundled",
-    "classifier.architecture": "--classifier, a file of your own",
-    **dict.fromkeys((f"own.{field.name}" for field in dataclasses.fields(OwnSettings)), "--data"),
-}
-
-# What a number was called while all of them stood in one list.
-FORMER_NAMES = {
-    "classifier": "classifier.architecture",
-    "classifier_epochs": "classifier.epochs",
-    "classifier_batch_size": "classifier.batch_size",
-    "classifier_learning_rate": "classifier.learning_rate",
-    "training_attacks": "attack.training",
-    "evaluation_attacks": "attack.evaluation",
-    "attack_labels": "attack.labels",
-    "surgery": "surgery.enabled",
-    "cae_copies": "cae.copies",
-    "cae_epochs": "cae.epochs",
-    "cae_batch_size": "cae.batch_size",
-}
-# What became a field of something else, and how to say it now.
-REPLACED = {
-    "augment_shift": "classifier.augmentation=shift:{}",
-    "cae_shift": "cae.augmentation=shift:{}",
-    "one_over_lambda": "classifier.objective=trades:one_over_lambda={}",
-    "gradient_penalty": "classifier.objective=gradient_regularisation:penalty={}",
-}
-
-
-def full_name(name, typed=None):
-    """The dotted name of a number, from that name, from its last part if no other number has it, or from
-    a former name.
-
-    Args:
-        name: the name.
-        typed: what a user typed, for errors; the name itself if None.
-
-    Raises:
-        InputError: for an unknown or ambiguous name.
-    """
-    typed = name if typed is None else typed
-    name = FORMER_NAMES.get(name, name)
-    if name in TYPES:
-        return name
-    found = [known for known in TYPES if known.rpartition(".")[2] == name]
-    # What was clear before there was this group stays clear: where both have a name, its own is the full one.
-    found = [known for known in found if not known.startswith("hardened.")] or found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"the setting {typed!r} is ambiguous, expected one of {', '.join(found)}")
-    near = {full: max(likeness(name, full), likeness(name, full.rpartition(".")[2])) for full in TYPES}
-    nearest = sorted((full for full in near if near[full] > 0.6), key=lambda full: (-near[full], full))[:5]
-    expected = f"one such as {', '.join(nearest)}" if nearest else f"one of {', '.join(sorted(TYPES))}"
-    raise InputError(f"unknown setting {typed!r}, expected NAME=VALUE with {expected}")
-
-
-def likeness(first, second):
-    """How alike two names are, from 0 to 1."""
-    return difflib.SequenceMatcher(None, first, second).ratio()
-
-
-def parse_value(name, text):
-    """The value of a number from what a user types.
-
-    Raises:
-        InputError: if it has not the type of the number.
-    """
-    kind = TYPES[name]
-    if isinstance(kind, types.UnionType):
-        kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if typing.get_origin(kind) is tuple:
-            return tuple(re.split(r",(?![^:,]*=)", text))  # not where a field of an attack begins
-        return float(fractions.Fraction(text)) if kind is float else kind(text)
-    except (KeyError, ValueError, ZeroDivisionError):
-        expected = {bool: "true or false", int: "an integer", float: "a number such as 0.3 or 8/255"}
-        raise InputError(f"{name} is {text!r}, expected {expected[kind]}") from None
-
-
-def parse_changes(texts, allowed=()):
-    """Changes to an experiment from texts such as "cae.epochs=5" or "score=signed": {dotted name: value}.
-
-    Args:
-        texts: what a user typed.
-        allowed: numbers that have an option, and may be changed so all the same.
-
-    Raises:
-        InputError: for an unknown or ambiguous name, or a value of another type.
-    """
-    changes = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if name in REPLACED:
-            raise InputError(f"{name} is no setting of its own any more: type {REPLACED[name].format(value)}")
-        if not equals:
-            raise InputError(f"unknown setting {text!r}, expected NAME=VALUE")
-        name = full_name(name, text)
-        if name in SET_BY_OPTION and name not in allowed:
-            raise InputError(f"{name} is not changed by --set {text}: use the option {SET_BY_OPTION[name]}")
-        changes[name] = parse_value(name, value)
-    return changes
-
-
-def changed(experiment, changes):
-    """An experiment with some of its numbers changed, {name: value}; see `full_name`."""
-    own, sections = {}, {}
-    for name, value in changes.items():
-        section, dot, field = full_name(name).rpartition(".")
-        if dot:
-            sections.setdefault(section, {})[field] = value
-        else:
-            own[field] = value
-    for section, fields in sections.items():
-        own[section] = dataclasses.replace(getattr(experiment, section), **fields)
-    return dataclasses.replace(experiment, **own)
-
-
 def flat(content):
     """An experiment, or any nested dictionaries such as its record, as one: {dotted name: value}."""
     found = {}
@@ -499,26 +283,5 @@ def flat(content):
         if isinstance(value, dict):
             found |= {f"{name}.{inner}": leaf for inner, leaf in flat(value).items()}
         else:
-            found[name] = value
-    return found
-
-
-def from_record(content):
-    """{dotted name: value} from the record of an experiment, also of one from before the numbers had groups.
-
-    Names that mean nothing here stay as they are.
-    """
-    if any(isinstance(value, dict) for value in content.values()):
-        return flat(content)
-    found = {}
-    for name, value in content.items():
-        if name in REPLACED:
-            setting, _, text = REPLACED[name].partition("=")
-            if setting != "classifier.objective" or content.get("objective", "") == text.partition(":")[0]:
-                found[setting] = text.format(value)
-            continue
-        try:
-            found.setdefault(full_name(name), value)
-        except InputError:
             found[name] = value
     return found

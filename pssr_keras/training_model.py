@@ -1,14 +1,15 @@
 """What every training that is a Keras model shares: its batches, its optimizers, its metrics and its file."""
 
+import dataclasses
 import inspect
 import typing
 
 import keras
 import tensorflow as tf
 
+from .building import building_in
 from .frozen import AroundFrozen
 from .inputs import InputError
-from .precision import building_in
 
 OWN_LOSSES = ("loss", "loss_weights", "metrics", "weighted_metrics")  # what such a model brings itself
 
@@ -24,10 +25,12 @@ class TrainingModel(AroundFrozen):
     compiled: after a change, call `compile` again.
 
     Attributes:
+        numbers_kind: the dataclass of `numbers`, of a training that takes its numbers as one object.
         batch: {name of a part: its axes}, such as {"x": "B H W C", "y": "B"}; `y` are labels.
         trained: {name of an optimizer: the names of the networks whose weights it changes}.
     """
 
+    numbers_kind: typing.ClassVar[type | None] = None
     batch: typing.ClassVar[dict] = {}
     trained: typing.ClassVar[dict] = {}
 
@@ -85,6 +88,15 @@ class TrainingModel(AroundFrozen):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
+    def record_means(self, *names):
+        """Have a metric for each of these losses; the model is then complete."""
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
     def record(self, values, like):
         """Add the losses of a batch to the metrics, which are means over images; returns the means so far.
 
@@ -105,13 +117,24 @@ class TrainingModel(AroundFrozen):
     def get_config(self):
         kinds = inspect.signature(type(self).__init__).parameters.items()
         names = [name for name, one in kinds if name != "self" and one.kind is not one.VAR_KEYWORD]
+        parts = {name: getattr(self, name) for name in names}
+        if self.numbers_kind:
+            parts["numbers"] = dataclasses.asdict(self.numbers)
         serialize = keras.saving.serialize_keras_object
-        return {"name": self.name} | {name: serialize(getattr(self, name)) for name in names}
+        return {"name": self.name} | {name: serialize(part) for name, part in parts.items()}
 
     @classmethod
     def from_config(cls, config):
         with building_in("float32"):
-            return cls(**{n: keras.saving.deserialize_keras_object(value) for n, value in config.items()})
+            parts = {n: keras.saving.deserialize_keras_object(value) for n, value in config.items()}
+            if cls.numbers_kind:
+                fields = {field.name for field in dataclasses.fields(cls.numbers_kind)}
+                beside = (fields & parts.keys()) - inspect.signature(cls).parameters.keys()
+                # In older files the numbers stand beside the networks.
+                numbers = {name: parts.pop(name) for name in beside} | parts.pop("numbers", {})
+                numbers = {name: tuple(v) if isinstance(v, list) else v for name, v in numbers.items()}
+                parts["numbers"] = cls.numbers_kind(**numbers)
+            return cls(**parts)
 
 
 def optimizer_of(name, given):

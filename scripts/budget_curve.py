@@ -11,7 +11,6 @@ the record results/DATASET/budget_curve.json after each budget, so that an inter
 figure beside it.
 """
 
-import argparse
 import pathlib
 import sys
 
@@ -140,9 +139,7 @@ def worst(model, images, eps, arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add(
         "--models", nargs="+", action="extend", required=True, metavar="[NAME=]MODEL", help="what is attacked"
@@ -151,8 +148,7 @@ def main(argv=None):
     add("--eps", nargs="+", metavar="BUDGET", help="such as 0 0.1 8/255; by default those for the data set")
     add("--attacks", nargs="+", metavar="NAME", help=f"{' '.join(ATTACKS)} by default")
     add("--n", type=int, default=100, help="the first n images of the test split")
-    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
-    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    command_line.add_source(parser)
     add("--seed", type=int, default=0)
     add("--batch-size", type=int, default=500)
     add("--overwrite", action="store_true", help="begin anew where --out exists")

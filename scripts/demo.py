@@ -6,7 +6,6 @@
 It is served to this machine alone unless --host says otherwise, writes nothing and needs no network.
 """
 
-import argparse
 import sys
 
 from pssr_keras import command_line
@@ -14,9 +13,7 @@ from pssr_keras.demo import server
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to serve; 0.0.0.0 lets all machines of the network in")
     add("--port", type=int, default=8501)

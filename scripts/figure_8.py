@@ -6,7 +6,6 @@
 The images are the first of the test split, chosen by nobody. Writes results/DATASET/figure_8.png.
 """
 
-import argparse
 import pathlib
 import sys
 
@@ -56,14 +55,11 @@ def stages(pssr, images, x_adv, entry):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("--pretrained", default="mnist", metavar="NAME", help="shipped weights; mnist by default")
     add("--n", type=int, default=10, help="the first n images of the test split")
-    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
-    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    command_line.add_source(parser)
     add("--out", metavar="FILE", help="results/DATASET/figure_8.png by default, which is replaced")
     add("--overwrite", action="store_true", help="replace the file of --out")
     return command_line.run(draw, parser.parse_args(argv))

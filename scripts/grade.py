@@ -12,7 +12,6 @@ The code of the students runs here, as the user who runs this: tutorials/teachin
 protected and what is not.
 """
 
-import argparse
 import os
 import pathlib
 import sys
@@ -40,9 +39,7 @@ def grade(arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("folder", metavar="SUBMISSIONS_FOLDER")
     add("--out", required=True, metavar="FILE", help="the table, a CSV file")

@@ -7,7 +7,6 @@
 A shard that is missing, there twice, damaged, or of another evaluation is refused.
 """
 
-import argparse
 import pathlib
 import sys
 
@@ -26,9 +25,7 @@ def merge(arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("parts", nargs="+", metavar="FILE", help="the records of all shards, in any order")
     add("--out", required=True, metavar="FILE", help="write the whole record to this JSON file")

@@ -8,16 +8,13 @@ The second one puts the worst case into the card that scripts/evaluate.py --run 
 adaptive --out hardened.json measured.
 """
 
-import argparse
 import sys
 
 from pssr_keras import command_line, pretrained
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     parser.add_argument("run", help="folder of a finished run of scripts/train.py")
     parser.add_argument("--name", help="name of the shipped weights, such as mnist-hardened")
     parser.add_argument("--adaptive", metavar="FILE", help="record of an attacker who knows the defense")

@@ -5,7 +5,6 @@ python scripts/report.py --dataset mnist --study runs/reproduction-mnist-cpu
 python scripts/report.py --dataset mnist       # again from the records that results/ holds
 """
 
-import argparse
 import pathlib
 import sys
 
@@ -28,9 +27,7 @@ def publish(arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("--dataset", required=True, metavar="NAME", help=", ".join(config.reproductions()))
     add("--study", metavar="DIR", help="a folder of scripts/reproduce.py; results/DATASET itself by default")

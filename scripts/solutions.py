@@ -9,7 +9,6 @@ The code of a solution replaces that of the cell which calls its check; the thir
 nothing, gets cells of its own. Then the notebook is run in tutorials/, as the tutorials are.
 """
 
-import argparse
 import pathlib
 import re
 import sys
@@ -127,9 +126,7 @@ def make(arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     parser.add_argument("--tutorial", metavar="NAME", help=f"one of {', '.join(NAMES)}; all by default")
     handout = "write the tutorials without folded answers there, beside results/; nothing is run"
     parser.add_argument("--handout", metavar="FOLDER", help=handout)

@@ -12,7 +12,6 @@ The last columns are whole defenses: runs of scripts/train.py that differ in the
 with --runs. Results go to results/DATASET/surgery_readings.json and .md.
 """
 
-import argparse
 import itertools
 import pathlib
 import sys
@@ -195,14 +194,11 @@ def markdown(record):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("--pretrained", default="mnist", metavar="NAME", help="shipped weights; mnist by default")
     add("--n", type=int, default=1000, help="the first n images of the test split")
-    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
-    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    command_line.add_source(parser)
     add(
         "--runs",
         nargs="*",

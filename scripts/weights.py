@@ -8,7 +8,6 @@
 A file is written where its tables are, if its SHA-256 is that of the manifest, and replaces nothing.
 """
 
-import argparse
 import hashlib
 import pathlib
 import subprocess
@@ -76,9 +75,7 @@ def run(arguments, root=ROOT):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="name all of them")
     actions.add_parser("fetch", help="bring them back").add_argument("names", nargs="+", metavar="NAME")

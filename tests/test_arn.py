@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pssr_keras import InputError, arn, attacks, config, data, evaluation, training
+from pssr_keras import InputError, attacks, config, data, evaluation, training
 from pssr_keras.attacks import adaptive
+from pssr_keras.purifiers.arn import model as arn
+from pssr_keras.purifiers.arn import networks
+from pssr_keras.purifiers.arn.settings import ARNSettings
 from pssr_keras.training import pairs
 
 
@@ -23,20 +26,20 @@ from pssr_keras.training import pairs
     ],
 )
 def test_codes_and_restored_images_have_their_shapes(shape, stages, code):
-    encoder, decoder = (build(shape, 2, stages, 6) for build in (arn.encoder, arn.decoder))
+    encoder, decoder = (build(shape, 2, stages, 6) for build in (networks.encoder, networks.decoder))
     x = np.random.default_rng(0).uniform(size=(2, *shape)).astype(np.float32)
     mean, log_variance = encoder(x)
     assert mean.shape == log_variance.shape == (2, *code)
     restored = decoder(10 * mean)
     assert restored.shape == x.shape
     assert 0 <= float(tf.reduce_min(restored)) <= float(tf.reduce_max(restored)) <= 1
-    purified = arn.purifier(encoder, decoder)(x)
+    purified = networks.purifier(encoder, decoder)(x)
     np.testing.assert_allclose(purified, decoder(mean), atol=1e-6)  # no noise in it
 
 
 def test_an_encoder_without_stages_is_refused():
     with pytest.raises(InputError, match="encoder_stages is 0, expected at least 1"):
-        arn.encoder((8, 8, 1), stages=0)
+        networks.encoder((8, 8, 1), stages=0)
 
 
 def sigmoid_cross_entropy(targets, logits):
@@ -87,11 +90,11 @@ def build_model():
         keras.utils.set_random_seed(0)
         sizes = ((8, 8, 1), 4, 2, 8)
         model = arn.ARN(
-            arn.encoder(*sizes),
-            arn.decoder(*sizes),
-            arn.attack_discriminator((2, 2, 8), 3, 16),
-            arn.image_discriminator((8, 8, 1), 4),
-            **weights,
+            networks.encoder(*sizes),
+            networks.decoder(*sizes),
+            networks.attack_discriminator((2, 2, 8), 3, 16),
+            networks.image_discriminator((8, 8, 1), 4),
+            ARNSettings(**weights),
         )
         model.compile(*(keras.optimizers.Adam(rate, beta_1=0.5) for _ in range(3)))
         return model

@@ -166,6 +166,11 @@ def test_a_stage_that_is_set_answers_from_then_on(stage, toy_classifier, toy_ext
     assert evaluation.identity(pssr) == evaluation.identity(fresh)
 
 
+def test_keras_has_the_private_tracker_by_which_a_stage_is_replaced(pssr):
+    """There is no public way: with a Keras that fails here, `PSSR.__setattr__` needs another one."""
+    assert {"unlock", "track", "untrack"} <= set(dir(pssr._tracker))
+
+
 def test_a_model_in_two_places_stays_when_it_leaves_one(toy_classifier, toy_network):
     pssr = PSSR(toy_classifier, None, guide=toy_classifier)
     pssr.classifier = toy_network

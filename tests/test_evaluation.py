@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pssr_keras import PSSR, InputError, PixelSurgery, attacks, evaluation
 from pssr_keras.attacks import adaptive
+from pssr_keras.evaluation import provenance
 
 
 def test_wilson_interval_is_that_of_the_formula():
@@ -39,6 +40,17 @@ def test_a_subset_gets_the_same_random_starts(toy_classifier, toy_images):
     np.testing.assert_allclose(
         evaluation.craft(attack, toy_classifier, toy_images.take(rows)), whole[rows], atol=1e-6
     )
+
+
+def test_each_model_is_identified_once(toy_classifier, toy_extrapolator, toy_images, monkeypatch):
+    pssr, seen = PSSR(toy_classifier, PixelSurgery(), toy_extrapolator), []
+    digest = provenance.models.digest
+    monkeypatch.setattr(provenance.models, "digest", lambda model: (seen.append(model), digest(model))[1])
+    few, sources = toy_images.take(slice(0, 4)), {"classifier": toy_classifier, "PSSR": pssr}
+    record = evaluation.evaluate(sources, {"PSSR": pssr}, few, [attacks.FGSM(0.1)], threat_model="adaptive")
+    assert len({id(model) for model in seen}) == len(seen) == 2
+    assert record["digests"]["PSSR"] == record["crafted_on"]["PSSR"]["digest"] == digest(pssr)
+    assert record["weights"]["PSSR"] == record["crafted_on"]["PSSR"]["weights"]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """E hardened through the pipeline: the attack inside, the loss, the average, and the stage of a run."""
 
+import dataclasses
 import json
 
 import keras
@@ -10,9 +11,11 @@ import tensorflow as tf
 from pssr_keras import PSSR, InputError, PixelSurgery, attacks, cae, config, evaluation, losses, training
 from pssr_keras.attacks import adaptive
 from pssr_keras.attacks.base import cross_entropy
-from pssr_keras.hardened import HardenedCAE
+from pssr_keras.purifiers.hardened.model import HardenedCAE
+from pssr_keras.purifiers.hardened.settings import HardenedSettings
 
 EPS = 0.3
+NUMBERS = {field.name for field in dataclasses.fields(HardenedSettings)}
 
 
 def extrapolator():
@@ -22,8 +25,9 @@ def extrapolator():
 
 def model_of(classifier, rate=0.0, **changes):
     """The training of a small E; its weights stay as they are unless a rate is given."""
-    numbers = {"inner_steps": 4, "inner_step_size": EPS / 4} | changes
-    model = HardenedCAE(extrapolator(), classifier, EPS, **numbers)
+    numbers = {"inner_steps": 4, "lambda_pixel": 0.0}
+    numbers |= {name: changes.pop(name) for name in NUMBERS & changes.keys()}
+    model = HardenedCAE(extrapolator(), classifier, EPS, HardenedSettings(**numbers), **changes)
     model.compile(keras.optimizers.Adam(rate), keras.optimizers.Adam(rate))
     return model
 
@@ -55,7 +59,7 @@ def test_the_attack_inside_raises_its_loss_within_the_budget(inner_loss, toy_cla
 
 
 def test_the_budget_grows_to_eps(toy_classifier, toy_images):
-    model = model_of(toy_classifier, ramp_steps=4)
+    model = model_of(toy_classifier, ramp_share=0.5, steps=8)
     largest = []
     for step in range(7):
         model.extrapolator_optimizer.iterations.assign(step)
@@ -144,7 +148,7 @@ def test_the_attack_inside_moves_no_statistics_of_batch_normalisation(normalised
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.BatchNormalization(momentum=0.5)(inputs)
     e = keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x))
-    model = HardenedCAE(e, normalised_classifier, EPS, inner_steps=4, inner_step_size=EPS / 4)
+    model = HardenedCAE(e, normalised_classifier, EPS, HardenedSettings(inner_steps=4))
     model.compile(keras.optimizers.Adam(0.0))
     x, y, noise = batch(toy_images)
     before, twin = normalised_classifier.get_weights(), keras.models.clone_model(e)

@@ -29,7 +29,7 @@ from pssr_keras.baselines.base import RobustTraining, parse
 from pssr_keras.commands import evaluate, reproduce, train
 from pssr_keras.course import explain
 from pssr_keras.evaluation import binarisation, shards
-from pssr_keras.hardened import HardenedCAE
+from pssr_keras.purifiers.hardened.model import HardenedCAE
 
 
 def refused(function, *arguments, match=""):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from training_models import OPTIMIZERS, arrays, compiled
 
-from pssr_keras import arn, attacks, cae, classifiers, data, load_pretrained, pretrained
-from pssr_keras.precision import building_in
+from pssr_keras import attacks, cae, classifiers, data, load_pretrained, pretrained
+from pssr_keras.building import building_in
+from pssr_keras.purifiers.arn import networks
 from pssr_keras.training.fitting import layers_within
 
 SETTINGS = {
@@ -73,10 +74,12 @@ BUILDERS = {
     "unet": lambda: cae.unet((8, 8, 1), 4, start="identity"),
     "autoencoder": lambda: cae.autoencoder((8, 8, 1), 4, 8),
     "discriminator": lambda: cae.discriminator((8, 8, 1), 4),
-    "encoder": lambda: arn.encoder((8, 8, 1), 2, 2, 3),
-    "purifier": lambda: arn.purifier(arn.encoder((8, 8, 1), 2, 2, 3), arn.decoder((8, 8, 1), 2, 2, 3)),
-    "attack_discriminator": lambda: arn.attack_discriminator((2, 2, 3), 2, 8),
-    "image_discriminator": lambda: arn.image_discriminator((8, 8, 1), 2),
+    "encoder": lambda: networks.encoder((8, 8, 1), 2, 2, 3),
+    "purifier": lambda: networks.purifier(
+        networks.encoder((8, 8, 1), 2, 2, 3), networks.decoder((8, 8, 1), 2, 2, 3)
+    ),
+    "attack_discriminator": lambda: networks.attack_discriminator((2, 2, 3), 2, 8),
+    "image_discriminator": lambda: networks.image_discriminator((8, 8, 1), 2),
 }
 
 

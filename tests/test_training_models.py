@@ -1,5 +1,6 @@
 """What users expect of a Keras model holds for each training: compile, fit, evaluate, save, callbacks."""
 
+import dataclasses
 import functools
 
 import keras
@@ -8,9 +9,10 @@ import pytest
 import tensorflow as tf
 from training_models import COUNT, OPTIMIZERS, arrays, batches, compiled, untrained
 
-from pssr_keras import InputError
+from pssr_keras import InputError, attacks
+from pssr_keras.inputs import layers_within
 from pssr_keras.training import SGDWithDecayInGradient
-from pssr_keras.training.fitting import SeedEpoch, layers_within
+from pssr_keras.training.fitting import SeedEpoch
 
 KINDS = list(OPTIMIZERS)
 
@@ -111,7 +113,7 @@ def test_a_validation_attacks_at_the_full_budget_by_the_worst_surrogate():
     assert np.abs(model.attacked(x, y, noise) - x).max() < 1e-6  # in training, the budget begins at 0
     pipeline, harm = model.pipeline(), []
     for name in ("frozen_mask", "straight_through"):
-        model.surrogates = (name,)
+        model.numbers = dataclasses.replace(model.numbers, surrogates=(name,))
         harm.append(model.attacked(x, y, noise, training=False))
     losses = [tf.nn.sparse_softmax_cross_entropy_with_logits(y, pipeline(z)) for z in [*harm, x_adv]]
     np.testing.assert_allclose(losses[2], np.maximum(losses[0], losses[1]), rtol=1e-4)
@@ -169,6 +171,7 @@ def test_a_saved_training_goes_on_where_it_was(kind, tmp_path):
             model.evaluate(batches(kind), verbose=0), rel=1e-5
         )
     assert again.get_config().keys() == model.get_config().keys()
+    assert getattr(again, "numbers", None) == getattr(model, "numbers", None)
     assert again.run_eagerly
     for other in (model, again):  # Keras saves no state of dropout
         other.fit(batches(kind), callbacks=[SeedEpoch(0)], verbose=0)
@@ -267,6 +270,49 @@ def test_layers_are_numbered_as_published_weights_need_it(kind):
     model = untrained(kind)
     expected = [layer for layer in model._flatten_layers() if layer is not model]
     assert list(map(id, layers_within(model))) == list(map(id, expected))
+
+
+def test_layers_within_layers_of_ones_own_are_found():
+    class Inner(keras.layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.parts = [keras.layers.Dense(2, dtype="float16"), keras.layers.Dropout(0.5)]
+
+        def call(self, x):
+            return self.parts[1](self.parts[0](x))
+
+    inputs = keras.Input((3,))
+    model = keras.Sequential([keras.layers.Dense(3), keras.Model(inputs, Inner()(inputs))])
+    model.build((None, 3))
+    found = layers_within(model)
+    kinds = {type(layer).__name__ for layer in found}
+    assert kinds == {"Dense", "Functional", "InputLayer", "Inner", "Dropout"}
+    assert len(found) == len(set(map(id, found))) == 6
+    with pytest.raises(InputError, match="computes in float16"):
+        attacks.FGSM(0.1)(
+            keras.Sequential([keras.layers.Flatten(), *model.layers]), np.zeros((1, 1, 3, 1), "f4"), [0]
+        )
+
+
+@pytest.mark.parametrize("kind", ["arn", "hardened"])
+def test_a_file_from_before_the_numbers_were_one_object_is_read(kind):
+    model = untrained(kind)
+    old = model.get_config()
+    numbers = old.pop("numbers")
+    if kind == "hardened":
+        del old["steps"]
+        old |= {"ramp_steps": 7, "inner_step_size": 0.15, "surrogates": numbers["surrogates"]}
+        old |= dict.fromkeys(("attacked_share", "averaging"), 0.25)
+    else:
+        old["lambda_prior"] = 0.25
+    again = type(model).from_config(old)
+    if kind == "arn":
+        assert again.numbers == dataclasses.replace(model.numbers, lambda_prior=0.25)
+        return
+    assert (again.numbers.attacked_share, again.numbers.averaging) == (0.25, 0.25)
+    assert again.numbers.surrogates == model.numbers.surrogates
+    assert again.numbers.inner_step_size * again.eps == pytest.approx(0.15)
+    assert int(again.numbers.ramp_share * again.steps) == 7
 
 
 def test_our_sgd_is_read_from_its_configuration():

@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from pssr_keras import InputError, baselines, cae, config, hardened, training
+from pssr_keras import InputError, baselines, cae, config, training
+from pssr_keras.purifiers.hardened.model import HardenedCAE
+from pssr_keras.purifiers.hardened.settings import HardenedSettings
 from pssr_keras.training import devices
 
 IMAGES, SIZE, EPOCHS = 16, 8, 3
@@ -73,17 +75,11 @@ def make(kind, chosen):
         classifier = chosen.mirrored(network())
         with chosen.scope():
             weights = {"lambda_adversarial": 0.5, "lambda_pixel": 0.1, "lambda_r_drop": 0.5}
-            model = hardened.HardenedCAE(
-                extrapolator,
-                classifier,
-                0.1,
-                discriminator=discriminator,
-                average=average,
-                averaging=0.9,
-                inner_steps=2,
-                inner_step_size=0.05,
-                ramp_steps=4,
-                **weights,
+            numbers = HardenedSettings(
+                averaging=0.9, inner_steps=2, inner_step_size=0.5, ramp_share=1.0, **weights
+            )
+            model = HardenedCAE(
+                extrapolator, classifier, 0.1, numbers, steps=4, discriminator=discriminator, average=average
             )
             model.compile(descent(), descent())
         return (extrapolator, discriminator, average), model, model.extrapolator_optimizer

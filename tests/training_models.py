@@ -5,9 +5,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from pssr_keras import CAE, PixelSurgery, arn, baselines, cae, classifiers
-from pssr_keras.hardened import HardenedCAE
-from pssr_keras.precision import building_in
+from pssr_keras import CAE, PixelSurgery, baselines, cae, classifiers
+from pssr_keras.building import building_in
+from pssr_keras.purifiers.arn import networks
+from pssr_keras.purifiers.arn.model import ARN
+from pssr_keras.purifiers.hardened.model import HardenedCAE
+from pssr_keras.purifiers.hardened.settings import HardenedSettings
 
 SHAPE = (8, 8, 1)
 COUNT = 10
@@ -38,21 +41,25 @@ def untrained(kind):
             extrapolator(),
             classifier(),
             0.3,
+            HardenedSettings(
+                surrogates=("frozen_mask", "straight_through"),
+                averaging=0.9,
+                inner_steps=1,
+                inner_step_size=2 / 3,
+                ramp_share=1.0,
+                lambda_adversarial=0.1,
+                lambda_pixel=0.0,
+            ),
+            steps=100,
             surgery=PixelSurgery(),
-            surrogates=("frozen_mask", "straight_through"),
             discriminator=cae.discriminator(SHAPE, 4),
             average=extrapolator(),
-            averaging=0.9,
-            inner_steps=1,
-            inner_step_size=0.2,
-            ramp_steps=100,
-            lambda_adversarial=0.1,
         )
     if kind == "arn":
         keras.utils.set_random_seed(1)
         sizes = (SHAPE, 2, 2, 3)
-        judges = arn.attack_discriminator((2, 2, 3), 2, 8), arn.image_discriminator(SHAPE, 2)
-        return arn.ARN(arn.encoder(*sizes), arn.decoder(*sizes), *judges)
+        judges = networks.attack_discriminator((2, 2, 3), 2, 8), networks.image_discriminator(SHAPE, 2)
+        return ARN(networks.encoder(*sizes), networks.decoder(*sizes), *judges)
     numbers = {"step_size": 0.1, "steps": 1, "ramp_steps": 100}
     if kind == "robust":
         return baselines.RobustTraining(classifier(), baselines.parse("trades"), 0.3, **numbers)

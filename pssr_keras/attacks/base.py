@@ -31,6 +31,7 @@ from ..inputs import (
     check_model,
     check_outputs,
     check_seed,
+    layers_within,
     parse_eps,
     parse_fields,
     plain_fields,
@@ -99,7 +100,7 @@ def logits_function(model):
         outputs = check_outputs(model(x, training=False) if is_keras else model(x), model)
         computed = {outputs.dtype.name}
         if is_keras:
-            computed |= {layer.compute_dtype for layer in model._flatten_layers()}
+            computed |= {layer.compute_dtype for layer in (model, *layers_within(model))}
         if computed & half:
             raise InputError(
                 f"the model computes in {min(computed & half)}, where small gradients vanish and attacks "

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..inputs import InputError
+from ..inputs import InputError, layers_within
 
 MARK = "pssr_keras: the gradient of the model"
 LOOKED_AT = 32  # images at which the place is sought
@@ -97,7 +97,7 @@ def first_bad_operation(model, x, y):
 def in_words(operation, model):
     """An operation of a graph, such as ("Sqrt", "lenet5_1/gamma_1/Sqrt"), as a user knows it."""
     kind, name = operation
-    layers = {layer.name for layer in model._flatten_layers()} if isinstance(model, keras.Model) else set()
+    layers = {layer.name for layer in layers_within(model)} if isinstance(model, keras.Model) else set()
     parts = name.split("/")[:-1]
     for part in reversed(parts):
         plain = part.rpartition("_")[0] if part.rpartition("_")[2].isdigit() else part

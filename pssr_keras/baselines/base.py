@@ -100,7 +100,7 @@ class Objective:
         """
         return {}
 
-    def model(self, classifier, robust, eps, steps):
+    def model(self, classifier, robust, eps, steps, kind=None, **options):
         """What is fitted: a model around the classifier.
 
         Args:
@@ -108,14 +108,16 @@ class Objective:
             robust: `settings.RobustSettings`.
             eps: the budget, Linf.
             steps: of the whole training.
+            kind, options: its class, `RobustTraining` if None, and further arguments of it.
         """
-        return RobustTraining(
+        return (kind or RobustTraining)(
             classifier,
             self,
             eps,
             ramp_steps=int(robust.ramp_share * steps),
             step_size=robust.inner_step_size * eps,
             steps=robust.inner_steps,
+            **options,
         )
 
     def compile(self, model, optimizer):

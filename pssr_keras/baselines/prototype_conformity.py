@@ -4,12 +4,12 @@ import dataclasses
 
 import keras
 import tensorflow as tf
+from keras import layers
 
-from .. import channels_last
 from ..attacks.base import cross_entropy, rows
+from ..building import building_in
 from ..inputs import InputError
 from ..losses import per_replica_loss
-from ..precision import building_in
 from .base import Objective, RobustTraining, register
 from .inner import inner_maximization
 
@@ -73,15 +73,8 @@ class PrototypeConformity(Objective):
     highest_budget: float = 1.0  # no other row is trained beyond eps
 
     def model(self, classifier, robust, eps, steps):
-        return PrototypeTraining(
-            classifier,
-            self,
-            eps,
-            ramp_steps=int(robust.ramp_share * steps),
-            step_size=robust.inner_step_size * eps,
-            steps=robust.inner_steps,
-            start_steps=int(self.start_share * steps),
-        )
+        start = int(self.start_share * steps)
+        return super().model(classifier, robust, eps, steps, PrototypeTraining, start_steps=start)
 
     def attack(self, logits, x, y, noise, inner):
         """Images attacked with budgets drawn for each of them."""
@@ -112,7 +105,7 @@ class PrototypeTraining(RobustTraining):
         self.start_steps = start_steps
         found = [self.classifier.get_layer(name).output for name in layers_of(self.classifier)]
         with building_in("float32"):
-            found = [channels_last.GlobalAveragePooling2D()(f) if len(f.shape) == 4 else f for f in found]
+            found = [layers.GlobalAveragePooling2D()(f) if len(f.shape) == 4 else f for f in found]
             self.stages = keras.Model(self.classifier.inputs, [*found, self.classifier.outputs[0]])
         classes = self.classifier.outputs[0].shape[-1]
         shapes = [(classes, features.shape[-1]) for features in found]

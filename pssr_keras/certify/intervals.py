@@ -11,6 +11,7 @@ for rounding, see `certificates.ROUNDING`.
 """
 
 import functools
+import typing
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from keras import layers, ops
 
 from ..inputs import InputError
 
-RULES = {}
+RULES: dict[type, typing.Callable] = {}
 
 
 class NoBounds(InputError):

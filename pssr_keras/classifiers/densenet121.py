@@ -3,8 +3,7 @@
 import keras
 from keras import layers
 
-from .. import channels_last
-from ..precision import building_in
+from ..building import building_in
 from .layers import convolution, normalisation, normalised_relu, scaled
 
 
@@ -37,13 +36,13 @@ def densenet121(
     for stage, depth in enumerate((6, 12, 24, 16)):
         if stage > 0:
             x = convolution(normalised_relu(x), x.shape[-1] // 2, 1)
-            x = channels_last.AveragePooling2D(2)(x)
+            x = layers.AveragePooling2D(2)(x)
         for place in range(depth):
             new = convolution(normalised_relu(x), 4 * growth, 1)
             new = convolution(normalised_relu(new), growth, 3)
             name = f"stage{stage + 1}" if place == depth - 1 else None
             x = layers.Concatenate(name=name)([x, new])
-    x = channels_last.GlobalAveragePooling2D(name="features")(normalised_relu(x))
+    x = layers.GlobalAveragePooling2D(name="features")(normalised_relu(x))
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="densenet121")
 
 

@@ -2,7 +2,7 @@
 
 from keras import layers
 
-from .. import channels_last
+from ..building import building_in
 
 
 def scaled(channels, width):
@@ -10,9 +10,10 @@ def scaled(channels, width):
     return max(1, round(channels * width))
 
 
+@building_in("float32")
 def convolution(x, channels, size, strides=1):
     """A convolution as ResNet and DenseNet have it: no bias, as batch normalisation follows."""
-    return channels_last.Conv2D(
+    return layers.Conv2D(
         channels, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal"
     )(x)
 

@@ -6,8 +6,7 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from .. import channels_last
-from ..precision import building_in
+from ..building import building_in
 from .layers import normalisation, scaled
 
 
@@ -121,7 +120,7 @@ def lenet5(
     inputs = keras.Input(input_shape, name="image")
     x = ConvReLUMaxPool2D(scaled(6, width), padding="same", name="conv1")(normalisation(inputs, statistics))
     x = ConvReLUMaxPool2D(scaled(16, width), padding="valid", name="conv2")(x)
-    x = channels_last.Flatten(name="flatten")(x)
+    x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(scaled(120, width), activation="relu", name="dense1")(x)
     x = layers.Dense(scaled(84, width), activation="relu", name="features")(x)
     logits = layers.Dense(classes, name="logits")(x)

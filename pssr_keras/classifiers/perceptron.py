@@ -3,8 +3,7 @@
 import keras
 from keras import layers
 
-from .. import channels_last
-from ..precision import building_in
+from ..building import building_in
 from .layers import normalisation, scaled
 
 
@@ -20,7 +19,7 @@ def multilayer_perceptron(
     669,706 parameters for MNIST at width 1. Takes (B, H, W, C) in [0, 1], returns logits (B, classes).
     """
     inputs = keras.Input(input_shape, name="image")
-    x = channels_last.Flatten(name="flatten")(normalisation(inputs, statistics))
+    x = layers.Flatten(name="flatten")(normalisation(inputs, statistics))
     x = layers.Dense(scaled(512, width), activation="relu", name="dense1")(x)
     x = layers.Dense(scaled(512, width), activation="relu", name="features")(x)
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="multilayer_perceptron")

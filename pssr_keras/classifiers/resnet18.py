@@ -3,8 +3,7 @@
 import keras
 from keras import layers
 
-from .. import channels_last
-from ..precision import building_in
+from ..building import building_in
 from .layers import convolution, normalisation, normalised_relu, scaled
 
 
@@ -42,5 +41,5 @@ def resnet18(
             x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(convolution(x, channels, 3))
             name = f"stage{stage + 1}" if block == 1 else None
             x = layers.ReLU(name=name)(layers.Add()([x, shortcut]))
-    x = channels_last.GlobalAveragePooling2D(name="features")(x)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="resnet18")

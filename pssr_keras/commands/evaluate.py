@@ -29,7 +29,6 @@ runs the checks. scripts/merge.py makes one record of all parts, see docs/scalin
 integer `labels` (N,) or (N, 1).
 """
 
-import argparse
 import dataclasses
 import functools
 import pathlib
@@ -287,9 +286,7 @@ def own_images(file, pssr):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("--run", metavar="DIR", help="a run folder of pssr-train, instead of the shipped weights")
     add("--pretrained", metavar="NAME", help="shipped weights; mnist by default")
@@ -337,8 +334,7 @@ def main(argv=None):
         help="evaluate the I-th of N parts of the images, such as 2/8; scripts/merge.py merges the records",
     )
     add("--data", metavar="PATH", help="where the data set of your own, on which --run was trained, lies now")
-    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
-    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    command_line.add_source(parser)
     add("--images", metavar="FILE", help="your own images and labels, an .npz file")
     add("--out", metavar="FILE", help="write the record to this JSON file")
     add("--overwrite", action="store_true", help="replace the file of --out")

@@ -12,7 +12,6 @@ the same command goes on. Several may share the folder, each with its own --tabl
 in report/tables.md of that folder; scripts/report.py publishes them in results/.
 """
 
-import argparse
 import time
 
 from .. import command_line, config, files, reproduction
@@ -42,9 +41,7 @@ def reproduce(arguments):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     add("--dataset", required=True, metavar="NAME", help=", ".join(config.reproductions()))
     add("--preset", default="cpu", metavar="NAME", help="smoke (minutes), cpu (the default), paper (days)")
@@ -63,8 +60,7 @@ def main(argv=None):
         metavar="ROW",
         help="rows of Tables 1 to 3, which are made row by row; all by default",
     )
-    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
-    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    command_line.add_source(parser)
     command_line.add_changes(parser, "change numbers of every training")
     add("--out", metavar="DIR", help="folder; runs/reproduction-DATASET-PRESET by default")
     return command_line.main(reproduce, parser, argv)

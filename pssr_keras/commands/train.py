@@ -10,7 +10,6 @@ FOLDER/test/<class>/*, or FOLDER/<class>/*.
 The same command continues a run that was interrupted, and prints the table of one that is finished.
 """
 
-import argparse
 import functools
 import pathlib
 
@@ -97,16 +96,13 @@ def description(experiment, classifier_file=None):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser_of(__doc__)
     add = parser.add_argument
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument("--dataset", metavar="NAME", help=", ".join(config.presets()))
     images.add_argument("--data", metavar="PATH", help="a data set of your own: an .npz file or a folder")
     add("--preset", default="cpu", metavar="NAME", help="smoke (a minute), cpu (the default), paper (hours)")
-    add("--source", default="auto", metavar="NAME", help="tfds, bundled, or auto (the default)")
-    add("--data-dir", metavar="DIR", help="folder of tensorflow-datasets")
+    command_line.add_source(parser)
     add("--out", metavar="DIR", help="run folder; runs/DATASET-PRESET-SOURCE-seedSEED by default")
     add("--seed", type=int, default=0)
     add("--eps", default=None, help="attack budget, such as 0.3 or 8/255")

@@ -2,8 +2,10 @@
 
 import base64
 import html
+import io
 
 import matplotlib
+import matplotlib.figure
 import numpy as np
 
 from ..attacks import parse_eps
@@ -185,8 +187,8 @@ def bars(side, answer):
 
 # --- curves --------------------------------------------------------------------------------------
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 360, 170, 34, 32  # of a chart, in units of its own
-DASHES = ("", "5 3", "2 2", "8 3 2 3")  # so that curves are told apart without colours
+SIZE = (3.6, 1.9)  # of a chart, in inches
+DASHES = ("-", "--", ":", "-.")  # so that curves are told apart without colours
 
 
 def curves(answer, dark=False):
@@ -213,36 +215,22 @@ def chart(side, unit, dark=False):
         unit: of what goes to the right.
         dark: whether the page is.
     """
-    last = max(int(side.steps[-1]), 1)
-    highest = max(0.1, *(float(losses.max()) for losses in side.losses.values()))
-    across, down = WIDTH - LEFT - 12, HEIGHT - BOTTOM - 8
-    base, end = 8 + down, LEFT + across
     ink = "#d8d8d8" if dark else "#404040"
-
-    def text(x, y, words, anchor="start"):
-        return f'<text x="{x}" y="{y}" fill="{ink}" text-anchor="{anchor}">{words}</text>'
-
-    parts = [
-        f'<path d="M{LEFT} 8V{base}H{end}" fill="none" stroke="{ink}"/>',
-        text(LEFT - 4, base, 0, "end"),
-        text(LEFT - 4, 14, f"{highest:.3g}", "end"),
-        text(LEFT, base + 13, 0),
-        text(end, base + 13, f"{last} {unit}", "end"),
-    ]
-    x = LEFT
+    figure = matplotlib.figure.Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
     for number, (model, losses) in enumerate(side.losses.items()):
-        colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
-        style = f'fill="none" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}"'
-        places = zip(LEFT + across * side.steps / last, 8 + down * (1 - losses / highest), strict=True)
-        points = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
-        parts += [
-            f'<polyline points="{points}" {style}/>',
-            f'<path d="M{x} {HEIGHT - 6}h18" {style}/>',
-            text(x + 22, HEIGHT - 2, html.escape(model)),
-        ]
-        x += 34 + 7 * len(model)
-    space = "http://www.w3.org/2000/svg"
-    return (
-        f'<svg xmlns="{space}" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'font-family="sans-serif" font-size="11">{"".join(parts)}</svg>'
-    )
+        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+        axes.plot(side.steps, losses, label=model, gid=f"loss of {number}", clip_on=False, **style)
+    highest = max(0.1, *(float(losses.max()) for losses in side.losses.values()))
+    last = max(int(side.steps[-1]), 1)
+    axes.set(xlim=(0, last), ylim=(0, highest), xticks=[0, last], yticks=[0, highest])
+    axes.set_xticklabels(["0", f"{last} {unit}"])
+    axes.set_yticklabels(["0", f"{highest:.3g}"])
+    axes.tick_params(colors=ink, labelsize=8)
+    axes.spines[:].set_color(ink)
+    axes.spines[["top", "right"]].set_visible(False)
+    named = {"labelcolor": ink, "fontsize": 8, "frameon": False}
+    figure.legend(loc="outside lower center", ncols=len(side.losses), **named)
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg", transparent=True)
+    return drawing.getvalue()

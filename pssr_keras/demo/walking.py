@@ -7,14 +7,13 @@ budget and its steps, so that a visitor who moves a slider waits for no compiler
 
 import copy
 import dataclasses
-import functools
 
 import numpy as np
 import tensorflow as tf
 from cleverhans.tf2.utils import optimize_linear
 
 from .. import attacks
-from ..attacks import base
+from ..attacks import base, compiled
 from ..attacks.early_exit import EarlyExitAttack
 from ..attacks.gradient import FGSM, MIM
 from ..attacks.square import Square
@@ -112,7 +111,7 @@ def _survivor(attack, model, x, y, seed, indices):
     yield x, 0
     if base.compiled_logits(model)(x).numpy().argmax() != y.numpy()[0]:
         return
-    begin, advance = _program(_without_budget(attack), model)
+    begin, advance = _program(attack, model)
     task = {"x": x, "y": y, "target": tf.constant([-1])}
     noise = attack.noise(seed, indices, x.shape[1:], 0)
     task |= {name: tf.constant(value) for name, value in noise.items()}
@@ -129,7 +128,6 @@ def _survivor(attack, model, x, y, seed, indices):
     yield (state["x_adv"] if state["fooled"].numpy()[0] else x), made
 
 
-@functools.lru_cache(maxsize=64)
 def _gradient(model):
     """Logits, cross-entropy and its gradient by one image, compiled: (1, H, W, C), (1,) -> the three."""
     logits = base.logits_function(model)
@@ -137,21 +135,9 @@ def _gradient(model):
     def gradient(x, y):
         return base.logits_loss_gradient(logits, lambda outputs: base.cross_entropy(y, outputs), x)
 
-    return tf.function(gradient, autograph=False)
+    return compiled.kept("walk", model, lambda: tf.function(gradient, autograph=False))
 
 
-def _without_budget(attack):
-    """The attack with no budget of its own, under which its program is remembered."""
-    return _with_budget(attack, None)
-
-
-def _with_budget(attack, eps):
-    twin = copy.copy(attack)
-    object.__setattr__(twin, "eps", eps)
-    return twin
-
-
-@functools.lru_cache(maxsize=64)
 def _program(attack, model):
     """`begin` and `advance` of an early-exit attack, each compiled once for all budgets."""
     logits = base.logits_function(model)
@@ -162,4 +148,13 @@ def _program(attack, model):
     def advance(eps, task, state, first, last):
         return _with_budget(attack, eps).advance(logits, task, state, first, last)
 
-    return tf.function(begin, autograph=False), tf.function(advance, autograph=False)
+    key = ("walk", _with_budget(attack, None))
+    return compiled.kept(
+        key, model, lambda: [tf.function(part, autograph=False) for part in (begin, advance)]
+    )
+
+
+def _with_budget(attack, eps):
+    twin = copy.copy(attack)
+    object.__setattr__(twin, "eps", eps)
+    return twin

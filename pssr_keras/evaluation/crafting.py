@@ -14,7 +14,7 @@ import numpy as np
 from ..attacks import compiled
 from ..attacks.autoattack import AutoAttack, Result
 from ..attacks.base import Attack, answers, compiled_logits
-from ..batching import batches, pad, size_of_batches
+from ..batching import in_batches, size_of_batches
 from ..data.given import images_of
 from ..data.images import Images
 from ..inputs import (
@@ -53,13 +53,16 @@ def logits_of(
 
 def _logits_of(model, x, batch_size, fixed_size):
     batch_size = size_of_batches(len(x), batch_size, fixed_size)
-    parts = []
+    ask = functools.partial(answers, model)  # the first batch also tells whether the model answers at all
+
+    def logits(part):
+        nonlocal ask
+        found = check_rows(np.asarray(ask(part)), batch_size)
+        ask = compiled_logits(model)
+        return found
+
     with compiled.unchanged(model):
-        for rows in batches(len(x), batch_size):
-            logits = compiled_logits(model) if parts else functools.partial(answers, model)
-            part = np.asarray(logits(pad(x[rows], batch_size)))
-            parts.append(check_rows(part, batch_size)[: rows.stop - rows.start])
-    return check_logits(np.concatenate(parts))
+        return check_logits(in_batches(logits, (x,), batch_size))
 
 
 def correct(

@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..attacks.base import compiled_logits, cross_entropy
+from ..building import building_in
 from ..defense import PSSR
-from ..precision import building_in
 
 AGREE = 1e-3  # of the largest logit; a copy in float64 that differs by more is another model
 

@@ -27,12 +27,22 @@ def weights_hash(model: typing.Any) -> str | None:
     return digest.hexdigest()
 
 
-def identity(model: typing.Any) -> typing.Any:
+def identity(model: typing.Any, known: dict | None = None) -> typing.Any:
     """What determines a model's answers and gradients, for a record or the key of a cache.
 
     `digest` is a hash of all of it, see `identity.digest`, or None where `unidentified` says which part has
     none; the other entries are for readers.
+
+    Args:
+        known: {id of a model: its identity} of models that have not changed since, which is filled.
     """
+    known = {} if known is None else known
+    if id(model) not in known:
+        known[id(model)] = _identity(model, known)
+    return known[id(model)]
+
+
+def _identity(model, others):
     known = {"kind": type(model).__name__, "weights": weights_hash(model)}
     try:
         known["digest"] = models.digest(model)
@@ -43,7 +53,7 @@ def identity(model: typing.Any) -> typing.Any:
     if getattr(model, "guide", None) is not None:
         known["guide"] = model.guide if isinstance(model.guide, str) else type(model.guide).__name__
     if hasattr(model, "defense"):  # what stands before another model, such as an expectation over it
-        known["defense"] = identity(model.defense)
+        known["defense"] = identity(model.defense, others)
     return known | {
         name: value
         for name in ("temperature", "radius", "draws")

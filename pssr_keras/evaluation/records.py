@@ -5,6 +5,7 @@ on the PSSR. Transfer: crafted on a substitute. Adaptive: crafted on surrogates 
 `attacks.adaptive`). All are the same call of `evaluate`.
 """
 
+import functools
 import typing
 
 import keras
@@ -14,7 +15,7 @@ from ..attacks.autoattack import AutoAttack
 from ..attacks.base import Attack, distances, names_of
 from ..inputs import InputError
 from .crafting import check_task, correct, craft, run_autoattack, with_labels
-from .provenance import identity, images_hash, text_of_indices, versions, weights_hash
+from .provenance import identity, images_hash, text_of_indices, versions
 from .statistics import measurement, text_of, worst_case
 
 OBLIVIOUS = "oblivious: crafted on the classifier alone"
@@ -121,6 +122,7 @@ def evaluate(
             described[column][EVERY_DISTANCE] = moved.tolist()
         for row, cell in judge(x_adv).items():
             cells[row][column] = cell
+    attacked, known = [*(sources | black_box).items(), *models_of(extra_attacks)], {}
     return {
         "data": images.source,
         "n": len(images),
@@ -131,11 +133,11 @@ def evaluate(
         "attacks": described,
         "seed": seed,
         "versions": versions(),
-        "crafted_on": {n: identity(m) for n, m in [*(sources | black_box).items(), *models_of(extra_attacks)]}
+        "crafted_on": {name: identity(model, known) for name, model in attacked}
         if several
-        else weights_hash(crafted_on),
-        "weights": {row: weights_hash(model) for row, model in judged.items()},
-        "digests": {row: identity(model)["digest"] for row, model in judged.items()},
+        else identity(crafted_on, known)["weights"],
+        "weights": {row: identity(model, known)["weights"] for row, model in judged.items()},
+        "digests": {row: identity(model, known)["digest"] for row, model in judged.items()},
         "cells": with_worst_case(cells, described) if several else cells,
     }
 
@@ -179,13 +181,14 @@ def threat_model_in_words(threat_model, crafted_on, judged):
         return THREAT_MODELS.get(threat_model, threat_model)
     sources = list(crafted_on.values()) if isinstance(crafted_on, dict) else [crafted_on]
     models = list(judged.values())
+    alike = functools.partial(are_alike, {})
     others = [model for model in models if not any(alike(model, source) for source in sources)]
     if not others and all(any(alike(source, model) for model in models) for source in sources):
         return WHITE_BOX
     defended = [getattr(model, "classifier", None) for model in others]
     if defended and len(sources) == 1 and all(alike(classifier, sources[0]) for classifier in defended):
         return OBLIVIOUS
-    if len(models) == 1 and all(stands_for(source, models[0]) for source in sources):
+    if len(models) == 1 and all(stands_for(source, models[0], alike) for source in sources):
         return ADAPTIVE
     raise InputError(
         f"threat_model is not given, and what the attacker knew does not follow from the models: say one of "
@@ -193,19 +196,21 @@ def threat_model_in_words(threat_model, crafted_on, judged):
     )
 
 
-def alike(model, other):
-    """Whether two models are one, or one was read from the file of the other; never so for None."""
+def are_alike(known, model, other):
+    """Whether two models are one, or one was read from the file of the other; never so for None.
+
+    Args:
+        known: see `provenance.identity`.
+    """
     if model is other or model is None or other is None:
         return model is other and model is not None
     if not (isinstance(model, keras.Model) and isinstance(other, keras.Model)):
         return False
-    return (
-        weights_hash(model) == weights_hash(other) and identity(model)["digest"] == identity(other)["digest"]
-    )
+    return all(identity(model, known)[part] == identity(other, known)[part] for part in ("weights", "digest"))
 
 
-def stands_for(source, defense):
-    """Whether a model is a defense, its classifier, or a surrogate of it."""
+def stands_for(source, defense, alike):
+    """Whether a model is a defense, its classifier, or a surrogate of it, by `are_alike`."""
     if alike(source, defense) or alike(getattr(source, "defense", None), defense):
         return True
     classifier = getattr(defense, "classifier", None)

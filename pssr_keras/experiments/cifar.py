@@ -4,7 +4,7 @@
 number. What was tried for CIFAR-10 is told in results/cifar10/levers.md.
 """
 
-from .. import settings
+from .. import setting_names
 from ..settings import (
     AttackSettings,
     CAESettings,
@@ -96,7 +96,7 @@ PERCEPTRON = ("classifier.learning_rate=0.01",)  # it has no normalisation
 
 def experiment(dataset, changes):
     """The numbers of preset "cpu" of one of the two, {name: value} beside those that both have."""
-    return settings.changed(EXPERIMENT, {"dataset": dataset} | changes)
+    return setting_names.changed(EXPERIMENT, {"dataset": dataset} | changes)
 
 
 def smoke(**more):

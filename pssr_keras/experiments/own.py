@@ -5,7 +5,7 @@ What depends on the size or the number of images, or may not suit other images, 
 
 import dataclasses
 
-from .. import settings
+from .. import setting_names
 from .base import Experiments
 from .cifar10 import CIFAR10
 from .mnist import MNIST
@@ -44,7 +44,7 @@ def experiments_of(own):
         "data.train_limit": min(1_000, own.train - validation),
         "data.test_limit": min(100, own.test),
     }
-    experiment = dataclasses.replace(settings.changed(alike.experiment, changes), own=own)
+    experiment = dataclasses.replace(setting_names.changed(alike.experiment, changes), own=own)
     return Experiments(experiment, presets={"smoke": smoke, "cpu": {}})
 
 

@@ -23,7 +23,15 @@ from .arrays import (
     fits,
     unbounded,
 )
-from .models import check_attacked, check_logits, check_model, check_outputs, check_rows, shapes_of
+from .models import (
+    check_attacked,
+    check_logits,
+    check_model,
+    check_outputs,
+    check_rows,
+    layers_within,
+    shapes_of,
+)
 from .numbers import (
     InputError,
     check_integer,
@@ -38,6 +46,7 @@ from .numbers import (
 __all__ = [
     "InputError", "array_of", "check_attacked", "check_batch", "check_images", "check_indices",
     "check_integer", "check_labels", "check_logits", "check_model", "check_outputs", "check_pixels",
-    "check_range", "check_rows", "check_seed", "check_shape", "check_some", "check_type", "fits", "of_type",
-    "parse_eps", "parse_fields", "plain", "plain_fields", "shapes_of", "unbounded",
+    "check_range", "check_rows", "check_seed", "check_shape", "check_some", "check_type", "fits",
+    "layers_within", "of_type", "parse_eps", "parse_fields", "plain", "plain_fields", "shapes_of",
+    "unbounded",
 ]  # fmt: skip

@@ -3,6 +3,9 @@
 A model maps images (B, H, W, C) to logits (B, K) of two classes or more, in one tensor.
 """
 
+import collections
+
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,6 +29,23 @@ def shapes_of(model):
     if _is_several(returned):
         raise _several_outputs(returned, model)
     return tuple(taken)[1:], tuple(returned)[1:]
+
+
+def layers_within(model):
+    """The layers of a Keras model and those in them, in an order on which published weights depend."""
+    found, waiting = {}, collections.deque(model.layers)
+    while waiting:
+        layer = waiting.popleft()
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            waiting.extendleft(layer.layers if isinstance(layer, keras.Model) else _parts_of(layer))
+    return list(found.values())
+
+
+def _parts_of(layer):
+    """The layers that another one has as its attributes, or in lists there."""
+    values = [value if isinstance(value, list | tuple) else [value] for value in vars(layer).values()]
+    return [part for value in values for part in value if isinstance(part, keras.layers.Layer)]
 
 
 def check_model(model, input_shape=None, y=None):

@@ -5,8 +5,7 @@ classifier.py  stage 1
 pairs.py       stage 2: attacked training images, and batches of pairs
 pssr.py        stage 3: the CAE
 arrays.py      stages 2 and 3 around a classifier of one's own, on arrays
-arn.py         another purifier in its place; they are named in defenses.py
-hardened.py    in place of both: E trained against attacks on the whole pipeline
+defenses.py    the purifiers by name; others than PSSR have rooms in `purifiers`
 fitting.py     epochs that can be interrupted: batches, callbacks, schedules
 selection.py   robustness on held-out images after each epoch
 devices.py     several devices, of one machine or of several, and device_layers.py, what their layers are
@@ -15,7 +14,8 @@ folder.py      whose folder it is, and what is kept there
 
 from ..data import first
 from ..files import load_model, read_json, write_atomically, write_json
-from .arn import make_arn, train_arn, versions_dataset
+from ..purifiers.arn.training import make_arn, train_arn, versions_dataset
+from ..purifiers.hardened.training import make_hardened, train_hardened
 from .arrays import fit_to
 from .classifier import train_classifier
 from .defenses import DEFENSES, Defense, train_defense
@@ -33,7 +33,6 @@ from .fitting import (
     warmup_cosine,
 )
 from .folder import check_free, files_of, prepare_folder, readable, remove_intermediate, working_in
-from .hardened import make_hardened, train_hardened
 from .own_classifier import check_pixels, classifier_of
 from .pairs import augment, make_attacks, pairs_dataset
 from .pssr import make_cae, surgery_of, train_pssr, unfitted_surgery

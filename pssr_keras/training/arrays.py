@@ -8,7 +8,7 @@ import typing
 
 import keras
 
-from .. import cae, config, evaluation, settings
+from .. import cae, config, evaluation, setting_names
 from ..data import images_of
 from ..defense import PSSR, check_stage
 from ..inputs import InputError, check_model, parse_eps
@@ -52,7 +52,7 @@ def fit_to(
         seed: integer; the same one trains the same weights.
         verbose: print progress.
         changes: further numbers of the experiment by their names, such as dropout=0.1; see
-            `settings.full_name`.
+            `setting_names.full_name`.
 
     Raises:
         InputError: for a classifier, images, labels or numbers that do not fit, or a classifier that expects
@@ -98,4 +98,4 @@ def experiment_for(shape, eps, epochs, seed, changes):
         numbers["cae.epochs"] = epochs
     experiment = config.experiment("mnist" if channels == 1 else "cifar10", "cpu", **numbers)
     smaller = max(1, experiment.batch_size * SMALL // max(SMALL, height * width * channels))
-    return settings.changed(experiment, {"batch_size": smaller} | changes)
+    return setting_names.changed(experiment, {"batch_size": smaller} | changes)

@@ -6,11 +6,11 @@ import functools
 import keras
 import tensorflow as tf
 
-from .. import baselines, classifiers, evaluation, settings
+from .. import baselines, classifiers, evaluation, setting_names
 from ..data import DATASETS, augmentation
 from ..files import load_model, write_atomically, write_json
 from .devices import ONE_DEVICE
-from .fitting import classifier_optimizer, epochs_of_batches, fit
+from .fitting import classifier_optimizer, drawn, fit
 from .folder import remove_intermediate
 from .own_classifier import check_pixels, classifier_of
 from .selection import ACCURACY, HeldOut, best_of, held_out_attack
@@ -69,7 +69,7 @@ def train_classifier(
 
     def teach(images, folder, changes):
         folder.mkdir(exist_ok=True)
-        teacher = train_classifier(settings.changed(experiment, changes), folder, images, validation)
+        teacher = train_classifier(setting_names.changed(experiment, changes), folder, images, validation)
         remove_intermediate(folder)
         return teacher
 
@@ -97,10 +97,6 @@ def train_classifier(
             return images, labels
         return images, labels, tf.random.stateless_uniform((size, *train.x.shape[1:]), key + 1, -1.0, 1.0)
 
-    def make_dataset(first_epoch):
-        batches = epochs_of_batches(len(train), size, seed, first_epoch, numbers.epochs)
-        return batches.map(batch, tf.data.AUTOTUNE)
-
     best, measured = folder / "checkpoint-classifier.npz", []
     if objective.takes_noise and devices.is_chief:
         held_out = validation.take(slice(0, min(experiment.robust.held_out, len(validation))))
@@ -109,7 +105,7 @@ def train_classifier(
     fit(
         model,
         optimizer,
-        make_dataset,
+        drawn(batch, len(train), size, seed, numbers.epochs),
         label=f"training {numbers.architecture} by {objective.name} on {len(train):,} images",
         folder=folder,
         name="classifier",

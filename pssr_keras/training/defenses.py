@@ -1,15 +1,17 @@
 """The purifiers that can be trained, by name.
 
 A defense is a Keras model, images -> logits, with a frozen `classifier` and a method `purify`. A further one
-is a further file like `pssr.py`, and a line in `DEFENSES`.
+is a further room like those in `purifiers`, and a line in `DEFENSES`.
 """
 
 import dataclasses
 import typing
 
 from ..inputs import InputError
+from ..purifiers.arn import training as arn
+from ..purifiers.hardened import training as hardened
 from ..settings import ADAPTIVE_ATTACKS, STANDARD_ATTACKS
-from . import arn, hardened, pssr
+from . import pssr
 from .devices import ONE_DEVICE
 
 

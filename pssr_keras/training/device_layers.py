@@ -17,7 +17,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     checkpoint names weights by the class of their layer.
     """
 
-    def _moments(self, inputs, mask):
+    def call(self, inputs, training=None, mask=None):
+        if not (training and self.trainable):
+            return super().call(inputs, training=False)
         context = tf.distribute.get_replica_context()
         axes = [axis for axis in range(inputs.shape.rank) if axis != self.axis % inputs.shape.rank]
 
@@ -26,7 +28,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return context.all_reduce(tf.distribute.ReduceOp.SUM, mean) / context.num_replicas_in_sync
 
         mean = mean_of_batch(inputs)
-        return mean, mean_of_batch(tf.math.squared_difference(inputs, tf.stop_gradient(mean)))
+        variance = mean_of_batch(tf.math.squared_difference(inputs, tf.stop_gradient(mean)))
+        for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
+        return keras.ops.batch_normalization(
+            inputs, mean, variance, self.axis, self.beta, self.gamma, self.epsilon
+        )
 
 
 class PartOfDropout(keras.layers.Dropout):

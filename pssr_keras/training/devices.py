@@ -20,8 +20,8 @@ import time
 import keras
 import tensorflow as tf
 
+from ..building import building_in
 from ..inputs import InputError
-from ..precision import building_in
 from .device_layers import stand_in
 
 VISIBLE_AFTER = 120  # seconds until a file of the chief must be seen; NFS may hide one for 60

@@ -4,7 +4,6 @@ All randomness is drawn from (seed, epoch) or (seed, step), so an interrupted tr
 weights as an uninterrupted one.
 """
 
-import collections
 import csv
 
 import keras
@@ -12,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from .. import evaluation
-from ..files import write_atomically
-from ..inputs import InputError
+from ..files import load_model, write_atomically
+from ..inputs import InputError, layers_within
 from .devices import ONE_DEVICE
 
 
@@ -37,6 +36,19 @@ def epochs_of_batches(count, size, seed, first_epoch, last_epoch):
         )
 
     return tf.data.Dataset.range(first_epoch, last_epoch).flat_map(epoch_of)
+
+
+def drawn(batch, count, size, seed, last_epoch):
+    """Batches of images drawn from so many, by a function batch(rows, step); see `epochs_of_batches`.
+
+    Returns:
+        Function, first epoch -> batches of all epochs from there on.
+    """
+
+    def make_dataset(first_epoch):
+        return epochs_of_batches(count, size, seed, first_epoch, last_epoch).map(batch, tf.data.AUTOTUNE)
+
+    return make_dataset
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -66,17 +78,6 @@ class SeedEpoch(keras.callbacks.Callback):
         for number, layer in enumerate(drawing):
             state = np.random.SeedSequence([self.seed, epoch, number]).generate_state(2)
             layer.seed_generator.state.assign(state)
-
-
-def layers_within(model):
-    """The layers of a model and of the models in it, in an order on which published weights depend."""
-    found, waiting = {}, collections.deque(model.layers)
-    while waiting:
-        layer = waiting.popleft()
-        if id(layer) not in found:
-            found[id(layer)] = layer
-            waiting.extendleft(getattr(layer, "layers", ()))
-    return list(found.values())
 
 
 class TimeToGo(keras.callbacks.Callback):
@@ -169,6 +170,52 @@ def fit(
     )
 
 
+def fit_networks(build, optimizers, batches, numbers, count, *, seed, devices=ONE_DEVICE, **options):
+    """Networks built, compiled and trained together.
+
+    Args:
+        build: function, steps of the whole training -> (what else is wanted of it, the model that trains it).
+        optimizers: function, the same number -> an optimizer for each argument of the model's `compile`.
+        batches: function, (the model, images in a batch) -> what `fit` calls make_dataset.
+        numbers: with `epochs` and `batch_size`.
+        count: of training images.
+        seed, devices, options: see `fit`.
+
+    Returns:
+        What `build` returned.
+    """
+    size = min(numbers.batch_size, count)
+    devices.check_batch(size)
+    steps = count // size
+    keras.utils.set_random_seed(seed)
+    *others, model = build(numbers.epochs * steps)
+    with devices.scope():
+        model.compile(*optimizers(numbers.epochs * steps))
+    options |= {"seed": seed, "epochs": numbers.epochs, "steps": steps, "devices": devices}
+    fit(model, model.optimizer, batches(model, size), **options)
+    return *others, model
+
+
+def made_once(name, folder, validation, devices, words, make):
+    """The defense in a run folder, or the one that make() returns, kept there as `<name>.keras`.
+
+    Its accuracy on validation images is printed, of a defense called by `words`.
+    """
+    finished = folder / f"{name}.keras"
+    if devices.of_chief(finished.is_file()):
+        return load_model(finished)
+    defense = make()
+
+    def write():
+        flags = evaluation.correct(defense, validation.x, validation.y)
+        accuracy = f"{100 * flags.mean():.2f}% of {len(flags):,} benign images"
+        print(f"\nvalidation accuracy of {words}: {accuracy}")
+        write_atomically(finished, defense.save)
+
+    devices.write(finished, write)
+    return defense
+
+
 def keep_epochs(log, epochs):
     """Cut a log back to its first epochs: those after the checkpoint are trained again."""
     if log.is_file():
@@ -186,6 +233,13 @@ def keep_epochs(log, epochs):
 def learning_rate(peak, steps, warmup_steps):
     """As `warmup_cosine`, with a warm-up of at most a tenth of the steps."""
     return warmup_cosine(peak, steps, min(warmup_steps, steps // 10))
+
+
+def extrapolator_optimizers(numbers, steps):
+    """Those of E and of D over so many steps, of numbers with a learning rate for each and a warm-up."""
+    peaks = numbers.extrapolator_learning_rate, numbers.discriminator_learning_rate
+    rates = [learning_rate(peak, steps, numbers.warmup_steps) for peak in peaks]
+    return keras.optimizers.Adam(rates[0]), keras.optimizers.Adam(rates[1], beta_1=0.5)
 
 
 @keras.saving.register_keras_serializable("pssr_keras")

@@ -12,7 +12,7 @@ from ..files import write_atomically
 from ..inputs import InputError
 from ..progress import Progress
 from .devices import ONE_DEVICE
-from .fitting import epochs_of_batches
+from .fitting import drawn
 
 
 def augment(images, copies, kind, seed):
@@ -147,8 +147,4 @@ def pairs_dataset(experiment, x_t, train, versions, size):
         both = change(tf.concat([x_t_batch, x_batch], axis=-1), seed + 1)
         return *tf.split(both, 2, axis=-1), y_batch
 
-    def make_dataset(first_epoch):
-        batches = epochs_of_batches(count, size, experiment.seed, first_epoch, experiment.cae.epochs)
-        return batches.map(batch, tf.data.AUTOTUNE)
-
-    return make_dataset
+    return drawn(batch, count, size, experiment.seed, experiment.cae.epochs)

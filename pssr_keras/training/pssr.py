@@ -1,31 +1,32 @@
 """The defense of the paper, trained: adversarial pairs, then the CAE under a frozen classifier."""
 
-import keras
+import dataclasses
 
 from .. import cae, evaluation, pretrained
 from ..data import DATASETS, augmentation
 from ..defense import PSSR
-from ..files import load_model, write_atomically
 from ..inputs import InputError
 from ..surgery import PixelSurgery
 from .devices import ONE_DEVICE
-from .fitting import fit, learning_rate
+from .fitting import extrapolator_optimizers, fit_networks, made_once
 from .pairs import adversarial_images, augment, make_attacks, pairs_dataset, remove_salient_pixels
+
+LOSS = (
+    "passes",
+    "lambda_adversarial",
+    "lambda_query",
+    "lambda_pixel",
+    "lambda_r_drop",
+    "saturating",
+    "pixel_reduction",
+)  # the numbers of equation 12
 
 
 def surgery_of(experiment):
     """The pixel surgery of an experiment, without the mean over the data set that it may need."""
-    numbers = experiment.surgery
-    return PixelSurgery(
-        alpha=numbers.alpha,
-        score=numbers.score,
-        channels=numbers.channels,
-        threshold=numbers.threshold,
-        flat=numbers.flat,
-        removal=numbers.removal,
-        temperature=numbers.temperature,
-        at_most=numbers.at_most,
-    )
+    readings = dataclasses.asdict(experiment.surgery)
+    del readings["enabled"]
+    return PixelSurgery(**readings)
 
 
 def unfitted_surgery(experiment):
@@ -53,18 +54,12 @@ def train_pssr(experiment, folder, classifier, train, validation, cache=None, de
         cache: a folder shared by runs that train on the same adversarial images; see `evaluation.craft`.
         devices: on which to train; see `devices.select`.
     """
-    finished = folder / "pssr.keras"
-    if devices.of_chief(finished.is_file()):
-        return load_model(finished)
-    pssr = fitted_pssr(experiment, folder, classifier, train, unfitted_surgery(experiment), cache, devices)
 
-    def write():
-        flags = evaluation.correct(pssr, validation.x, validation.y)
-        print(f"\nvalidation accuracy of the PSSR: {100 * flags.mean():.2f}% of {len(flags):,} benign images")
-        write_atomically(finished, pssr.save)
+    def make():
+        surgery = unfitted_surgery(experiment)
+        return fitted_pssr(experiment, folder, classifier, train, surgery, cache, devices)
 
-    devices.write(finished, write)
-    return pssr
+    return made_once("pssr", folder, validation, devices, "the PSSR", make)
 
 
 def fitted_pssr(experiment, folder, classifier, train, surgery, cache=None, devices=ONE_DEVICE):
@@ -75,31 +70,19 @@ def fitted_pssr(experiment, folder, classifier, train, surgery, cache=None, devi
     if surgery is not None and surgery.threshold == "dataset" and surgery.dataset_mean is None:
         surgery = surgery.fit_mean(classifier, versions)
 
-    keras.utils.set_random_seed(experiment.seed)
-    extrapolator, model = make_cae(experiment, classifier, train.x.shape[1:], devices)
-    size = min(numbers.batch_size, len(train))
-    devices.check_batch(size)
-    steps = len(train) // size
-    schedule = {"steps": numbers.epochs * steps, "warmup_steps": numbers.warmup_steps}
-    with devices.scope():
-        model.compile(
-            keras.optimizers.Adam(learning_rate(numbers.extrapolator_learning_rate, **schedule)),
-            keras.optimizers.Adam(learning_rate(numbers.discriminator_learning_rate, **schedule), beta_1=0.5),
-        )
-    x_t = remove_salient_pixels(surgery, classifier, versions, experiment.batch_size)
-    make_dataset = pairs_dataset(experiment, x_t, train, len(versions), size)
+    x_t, count = remove_salient_pixels(surgery, classifier, versions, experiment.batch_size), len(versions)
     del versions  # as large as everything that is left
-    names = ", ".join(experiment.attack.training)
-    fit(
-        model,
-        model.extrapolator_optimizer,
-        make_dataset,
-        label=f"training the CAE on {len(train):,} images, each benign or under {names}",
+    extrapolator, model = fit_networks(
+        lambda steps: make_cae(experiment, classifier, train.x.shape[1:], devices),
+        lambda steps: extrapolator_optimizers(numbers, steps),
+        lambda model, size: pairs_dataset(experiment, x_t, train, count, size),
+        numbers,
+        len(train),
+        seed=experiment.seed,
         folder=folder,
         name="cae",
-        seed=experiment.seed,
-        epochs=numbers.epochs,
-        steps=steps,
+        label=f"training the CAE on {len(train):,} images, each benign or under "
+        f"{', '.join(experiment.attack.training)}",
         devices=devices,
     )
     extrapolator.set_weights(model.extrapolator.get_weights())  # on one device they are the same
@@ -115,20 +98,11 @@ def make_cae(experiment, classifier, input_shape, devices=ONE_DEVICE):
     discriminator = cae.discriminator(input_shape)
     parts = [devices.mirrored(part, numbers.passes) for part in (extrapolator, discriminator, classifier)]
     with devices.scope():
-        return extrapolator, cae.CAE(
-            *parts,
-            passes=numbers.passes,
-            lambda_adversarial=numbers.lambda_adversarial,
-            lambda_query=numbers.lambda_query,
-            lambda_pixel=numbers.lambda_pixel,
-            lambda_r_drop=numbers.lambda_r_drop,
-            saturating=numbers.saturating,
-            pixel_reduction=numbers.pixel_reduction,
-        )
+        return extrapolator, cae.CAE(*parts, **{name: getattr(numbers, name) for name in LOSS})
 
 
 def untrained_extrapolator(numbers, input_shape, contrast=0.0):
-    """The untrained E of `settings.CAESettings` or `settings.HardenedSettings`, (B, H, W, C) -> the same."""
+    """The untrained E of `settings.CAESettings` or `HardenedSettings`, (B, H, W, C) -> the same."""
     return cae.create(
         numbers.extrapolator,
         input_shape,

@@ -1,10 +1,4 @@
-"""ARN, another purifier: an autoencoder whose code does not tell natural images from attacked ones.
-
-After Zhou et al., "Towards defending against adversarial examples via attack-invariant features" (ICML 2021),
-by the code that the authors published for MNIST. A variational autoencoder maps every version of an image,
-natural or attacked, to the natural image. A discriminator A guesses from the code which attack it was, and
-the encoder learns to leave it guessing; a discriminator D compares restored images with natural ones. The
-classifier has no part in the training.
+"""The losses of ARN, and the training step of its four networks.
 
 Shapes: B images, V views of each (the natural one first), K units of a code of shape (h, w, c).
 """
@@ -13,109 +7,10 @@ import typing
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
 
-from . import channels_last, losses
-from .inputs import InputError
-from .precision import building_in
-from .training_model import TrainingModel
-
-KERNEL = 4  # twice the stride leaves no checkerboard in what the decoder draws
-SLOPE = 0.2  # usual for discriminators
-
-# --- the four networks ---------------------------------------------------------------------------
-
-
-def _leaky(x):
-    return ops.maximum(x, SLOPE * x)  # whose own layer upsets TensorFlow's graph optimizer
-
-
-def _normalised(x):
-    return _leaky(layers.BatchNormalization(momentum=0.95)(x))
-
-
-def sizes_of(length, stages):
-    """The side of an image after each halving, rounded up: sizes_of(28, 3) is [28, 14, 7, 4]."""
-    found = [length]
-    for _ in range(stages):
-        found.append((found[-1] + 1) // 2)
-    return found
-
-
-@building_in("float32")
-def encoder(input_shape, channels=16, stages=5, code_channels=256):
-    """E: images (B, H, W, C) in [0, 1] -> mean and log-variance of their codes, each (B, h, w, c).
-
-    Args:
-        input_shape: (H, W, C).
-        channels: of the first stage; each further stage has twice as many.
-        stages: how often the resolution is halved; five take 32x32 to 1x1.
-        code_channels: c.
-
-    Raises:
-        InputError: if there is no stage.
-    """
-    if stages < 1:
-        raise InputError(f"encoder_stages is {stages}, expected at least 1")
-    inputs = keras.Input(input_shape, name="image")
-    x = layers.Rescaling(2.0, -1.0)(inputs)
-    for stage in range(stages):
-        x = channels_last.Conv2D(channels * 2**stage, KERNEL, strides=2, padding="same", use_bias=False)(x)
-        x = _normalised(x)
-    outputs = [channels_last.Conv2D(code_channels, 1, name=name)(x) for name in ("mean", "log_variance")]
-    return keras.Model(inputs, outputs, name="encoder")
-
-
-@building_in("float32")
-def decoder(input_shape, channels=16, stages=5, code_channels=256):
-    """G: codes (B, h, w, c) -> images (B, H, W, C) in [0, 1], the mirror image of `encoder`.
-
-    Args:
-        input_shape: (H, W, C) of the images.
-        channels, stages, code_channels: as of `encoder`.
-    """
-    height, width, colours = input_shape
-    heights, widths = sizes_of(height, stages), sizes_of(width, stages)
-    code = x = keras.Input((heights[-1], widths[-1], code_channels), name="code")
-    for stage in reversed(range(stages)):
-        x = channels_last.Conv2DTranspose(
-            channels * 2**stage, KERNEL, strides=2, padding="same", use_bias=False
-        )(x)
-        down, across = 2 * heights[stage + 1] - heights[stage], 2 * widths[stage + 1] - widths[stage]
-        if down or across:
-            x = channels_last.Cropping2D(((0, down), (0, across)))(x)
-        x = _normalised(x)
-    x = channels_last.Conv2D(colours, 3, padding="same", activation="sigmoid", name="restored")(x)
-    return keras.Model(code, x, name="decoder")
-
-
-@building_in("float32")
-def attack_discriminator(code_shape, views, units=256):
-    """A: which version of an image is it? Codes (B, h, w, c) -> logits (B, V)."""
-    code = keras.Input(code_shape, name="code")
-    x = channels_last.Flatten()(code)
-    for _ in range(2):
-        x = _leaky(layers.Dense(units)(x))
-    return keras.Model(code, layers.Dense(views)(x), name="attack_discriminator")
-
-
-@building_in("float32")
-def image_discriminator(input_shape, channels=32):
-    """D: is the image natural? (B, H, W, C) in [0, 1] -> logits (B, 1)."""
-    inputs = keras.Input(input_shape, name="judged")
-    x = layers.Rescaling(2.0, -1.0)(inputs)
-    for factor in (1, 2, 4):
-        x = _leaky(channels_last.Conv2D(factor * channels, KERNEL, strides=2, padding="same")(x))
-    return keras.Model(inputs, layers.Dense(1)(channels_last.Flatten()(x)), name="image_discriminator")
-
-
-@building_in("float32")
-def purifier(encoder, decoder):
-    """Images -> G(mean of E): what is left of a trained ARN, without any randomness."""
-    inputs = keras.Input(encoder.input_shape[1:], name="image")
-    mean, _ = encoder(inputs)
-    return keras.Model(inputs, decoder(mean), name="arn")
-
+from ... import losses
+from ...training_model import TrainingModel
+from .settings import ARNSettings
 
 # --- the losses, a pure function each ------------------------------------------------------------
 
@@ -187,7 +82,7 @@ class ARN(TrainingModel):
 
     Args:
         encoder, decoder, attack_discriminator, image_discriminator: see the functions of these names.
-        lambda_reconstruction, lambda_prior, lambda_invariance, lambda_image, lambda_penalty: weights.
+        numbers: of which the lambdas count here.
     """
 
     batch: typing.ClassVar[dict] = {
@@ -201,6 +96,7 @@ class ARN(TrainingModel):
         "attack_optimizer": ("attack_discriminator",),
         "image_optimizer": ("image_discriminator",),
     }
+    numbers_kind = ARNSettings
     frozen = ()
 
     def __init__(
@@ -209,11 +105,7 @@ class ARN(TrainingModel):
         decoder,
         attack_discriminator,
         image_discriminator,
-        lambda_reconstruction=200.0,
-        lambda_prior=1e-3,
-        lambda_invariance=0.5,
-        lambda_image=0.01,
-        lambda_penalty=30.0,
+        numbers=ARNSettings(),  # noqa: B008, it is frozen
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -221,23 +113,9 @@ class ARN(TrainingModel):
         self.decoder = decoder
         self.attack_discriminator = attack_discriminator
         self.image_discriminator = image_discriminator
-        self.lambda_reconstruction = lambda_reconstruction
-        self.lambda_prior = lambda_prior
-        self.lambda_invariance = lambda_invariance
-        self.lambda_image = lambda_image
-        self.lambda_penalty = lambda_penalty
-        names = (
-            "reconstruction",
-            "prior",
-            "invariance",
-            "image",
-            "total",
-            "attack",
-            "penalty",
-            "discriminator",
-        )
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
-        self.built = True
+        self.numbers = numbers
+        names = ("reconstruction", "prior", "invariance", "image", "total")
+        self.record_means(*names, "attack", "penalty", "discriminator")
 
     def compile(self, autoencoder_optimizer, attack_optimizer, image_optimizer, **options):
         """As `keras.Model.compile`, with an optimizer for E and G, for A and for D."""
@@ -247,10 +125,6 @@ class ARN(TrainingModel):
             "image_optimizer": image_optimizer,
         }
         self._compile(optimizers, options)
-
-    @property
-    def metrics(self):
-        return list(self.trackers.values())
 
     def call(self, x, training=None):
         mean, _ = self.encoder(x, training=training)
@@ -277,11 +151,11 @@ class ARN(TrainingModel):
             "image": losses.adversarial_loss(judged, saturating=False),
         }
         both = (
-            self.lambda_reconstruction * found["reconstruction"]
-            + self.lambda_prior * found["prior"]
-            + self.lambda_invariance * found["invariance"]
+            self.numbers.lambda_reconstruction * found["reconstruction"]
+            + self.numbers.lambda_prior * found["prior"]
+            + self.numbers.lambda_invariance * found["invariance"]
         )
-        found["total"] = both + self.lambda_image * found["image"]
+        found["total"] = both + self.numbers.lambda_image * found["image"]
         return found, both, code, restored
 
     def discriminator_loss(self, natural, x, restored, share, training):
@@ -292,7 +166,7 @@ class ARN(TrainingModel):
 
         penalty = gradient_penalty(judge, x, restored, share)
         loss = losses.discriminator_loss(judge(natural), judge(restored))
-        return loss + self.lambda_penalty * penalty, penalty
+        return loss + self.numbers.lambda_penalty * penalty, penalty
 
     def train_step(self, data):
         views, natural, x, noise, share, kinds = self.parts_of(data)
