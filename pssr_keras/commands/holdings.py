@@ -1,4 +1,4 @@
-"""Where the weights and the images of a record may be: shipped, in a folder of results, or named by a user."""
+"""Where the weights and images of a record may be: shipped, in a folder of results, or named by a user."""
 
 import dataclasses
 import pathlib
@@ -47,11 +47,12 @@ class Manifest:
         return found
 
     def advice(self, weights):
-        """What to do about weights that are not here."""
+        """That weights are not here, and what to do."""
+        words = f"weights {weights[:12]}... are not here"
         for path, entry in self.entries.items():
             if entry["weights_hash"] == weights:
-                return f"weights {weights[:12]}... ({path}): python scripts/weights.py fetch {path}"
-        return f"weights {weights[:12]}... are not here: name their file or folder by --weights"
+                return f"{words}: python scripts/weights.py fetch {path}"
+        return f"{words}: name their file or folder by --weights"
 
 
 def wanted_by(record):

@@ -16,11 +16,12 @@ to be mended.
 """
 
 import argparse
+import collections
 import json
 import time
 
 from .. import command_line, data, evaluation, files, inputs
-from ..evaluation import consistency, verification
+from ..evaluation import consistency, matching, verification
 from . import holdings
 
 
@@ -47,34 +48,42 @@ def verify(arguments):
     for kind, names in (("row", arguments.rows), ("column", arguments.columns)):
         verification.check_names(kind, names if evaluations else None, names_in(evaluations, kind))
     result = {"record": str(arguments.record), "versions": evaluation.versions(), "problems": problems}
-    result["evaluations"] = {}
+    result |= {"remarks": consistency.version_remarks(content), "evaluations": {}}
     if evaluations and arguments.n:
         judge_all(arguments, evaluations, manifest, result)
     elif not evaluations:
         kind = content.get("table", path.stem) if isinstance(content, dict) else path.stem
-        print(f"nothing here is re-judged: {kind} is no record of evaluations with their images and models")
-    for remark in consistency.version_remarks(content):
+        print(f"nothing here is re-judged: {kind} names no images, attacks and models of evaluations")
+    for remark in result["remarks"]:
         print(f"remark: {remark}")
     for problem in problems:
         print(f"CONTRADICTION: {problem}")
-    verdicts = [
-        cell["verdict"]
-        for found in result["evaluations"].values()
-        for cells in found["cells"].values()
-        for cell in cells.values()
-    ]
-    failed = verdicts.count(verification.FAILS)
-    result["holds"] = not problems and not failed
+    return concluded(arguments, manifest, result)
+
+
+def concluded(arguments, manifest, result):
+    """Tell and write what was found; return whether all that was checked holds.
+
+    Raises:
+        InputError: if nothing could be judged.
+    """
+    found = result["evaluations"].values()
+    cells = [cell for judged in found for columns in judged["cells"].values() for cell in columns.values()]
+    verdicts = collections.Counter(cell["verdict"] for cell in cells)
+    hold, fail, unchecked = (
+        verdicts[verdict] for verdict in (verification.HOLDS, verification.FAILS, verification.NOT_CHECKED)
+    )
+    result["holds"] = not result["problems"] and not fail
     print(
-        f"\n{len(problems)} contradictions; of {len(verdicts)} cells, {verdicts.count(verification.HOLDS)} hold, "
-        f"{failed} fail, {verdicts.count(verification.NOT_CHECKED)} were not checked"
+        f"\n{len(result['problems'])} contradictions; of {len(cells)} cells {hold} hold, {fail} fail, "
+        f"{unchecked} were not checked"
     )
     if arguments.out:
         files.write_json(files.expanded(arguments.out), result)
-    if verdicts and result["holds"] and verification.HOLDS not in verdicts:
-        missing = [weights for found in result["evaluations"].values() for weights in found["missing"]]
-        why = "; ".join(manifest.advice(weights) for weights in dict.fromkeys(missing))
-        raise inputs.InputError(f"nothing could be judged: {why or 'see the table'}")
+    if cells and result["holds"] and not hold:
+        missing = dict.fromkeys(weights for judged in found for weights in judged["missing"])
+        why = "; ".join(map(manifest.advice, missing)) or "; ".join(dict.fromkeys(c["why"] for c in cells))
+        raise inputs.InputError(f"nothing could be judged: {why}")
     return result["holds"]
 
 
@@ -105,20 +114,23 @@ def judge_all(arguments, evaluations, manifest, result):
     held, told = holdings.find(evaluations, manifest, arguments.weights)
     result["problems"] += told
     plans = {
-        place: verification.plan(record, held, arguments.rows, arguments.columns)
+        place: matching.plan(record, held, arguments.rows, arguments.columns)
         for place, record in evaluations
         if consistency.is_readable(record)
     }
-    missing = dict.fromkeys(weights for found in plans.values() for weights in found.missing())
-    for weights in missing:
-        print(f"not here: {manifest.advice(weights)}")
+    missing = {}
+    for found in plans.values():
+        for weights, names in found.missing().items():
+            missing.setdefault(weights, {}).update(dict.fromkeys(names))
+    for weights, names in missing.items():
+        print(f"not checked: {', '.join(names)}: {manifest.advice(weights)}")
     clock = Clock(sum(len(found.columns()) for found in plans.values()))
     test = Images(arguments)
     for place, found in plans.items():
         if not found.models:
             continue
         size = None if arguments.all else arguments.n
-        any_here = any(not isinstance(model, Exception) for model in found.models.values())
+        any_here = any(map(matching.is_there, found.models.values()))
         sample = verification.Sample(None, [], arguments.seed, [])
         if any_here:
             sample = verification.sample_of(found.record, test.of(found.record), size, arguments.seed)
@@ -188,21 +200,18 @@ class Clock:
 
 
 def table(judged):
-    """What was found, a line for each cell; cells that were not checked for one reason share a line."""
-    lines = [["row", "column", "recorded", "sample", "flags", ""]]
+    """What was found, a line for each cell, then what was not checked and why."""
+    lines, unjudged = [["row", "column", "recorded", "sample", "flags", ""]], {}
     for row, cells in judged["cells"].items():
-        unjudged = {}
         for column, cell in cells.items():
             if cell["verdict"] == verification.NOT_CHECKED:
-                unjudged.setdefault(cell["why"], []).append(column)
+                unjudged.setdefault((row, cell["why"]), []).append(column)
                 continue
-            fails = cell["verdict"] == verification.FAILS
             recorded, accuracy = (f"{100 * cell[name]:.2f}" for name in ("recorded", "accuracy"))
-            words = f"FAILS: {cell['why']}" if fails else cell["verdict"]
+            words = f"FAILS: {cell['why']}" if cell["verdict"] == verification.FAILS else cell["verdict"]
             lines.append([row, column, recorded, f"{accuracy} of {cell['n']}", flags_in_words(cell), words])
-        for why, columns in unjudged.items():
-            lines.append([row, ", ".join(columns), "", "", "", f"{verification.NOT_CHECKED}: {why}"])
-    return evaluation.align(lines)
+    told = [f"not checked: {row}, {', '.join(names)}: {why}" for (row, why), names in unjudged.items()]
+    return "\n".join(([evaluation.align(lines)] if len(lines) > 1 else []) + told)
 
 
 TOLD = 5  # places of flags that a line names; --out has all of them

@@ -91,7 +91,7 @@ def _versions_in(content):
 
 
 def _of_numbers(content, n, place, seen):
-    """Contradictions of all accuracies, intervals and hashes within `content`; `n` images where it says so."""
+    """Contradictions of accuracies, intervals and hashes within `content`, of `n` images if it says none."""
     if isinstance(content, list):
         content = {f"part {i}": part for i, part in enumerate(content, 1) if isinstance(part, dict | list)}
     elif not isinstance(content, dict):

@@ -10,7 +10,7 @@ from ..defense import PSSR
 from ..inputs import InputError
 from .consistency import same_versions
 from .provenance import identity, weights_hash
-from .records import EVERY_DISTANCE, WHITE_BOX
+from .records import EVERY_DISTANCE, WHITE_BOX, WORST_CASE
 
 KINDS = {cls.__name__: name for name, cls in adaptive.SURROGATES.items()}
 # What an attack's entry in a record holds beside its configuration.
@@ -182,3 +182,69 @@ def attack_of(config):
         return cls(**fields)
     except (InputError, TypeError) as error:
         raise Missing(f"attack {name!r} cannot be made anew: {error}") from error
+
+
+@dataclasses.dataclass
+class Plan:
+    """What of a record can be judged.
+
+    Attributes:
+        record: of `evaluate`.
+        models: {row: model, or the `Missing` that says why there is none}.
+        runs: {column: (attack, attacked model), or the `Missing`}.
+    """
+
+    record: dict
+    models: dict
+    runs: dict
+
+    def missing(self):
+        """The weights that nobody holds: {hash: [rows that have them, and columns crafted on them]}."""
+        found = {}
+        for name, one in (*self.models.items(), *self.runs.items()):
+            if isinstance(one, Missing) and one.weights:
+                found.setdefault(one.weights, []).append(name)
+        return found
+
+    def columns(self):
+        """The columns that will be crafted."""
+        if not any(is_there(model) for model in self.models.values()):
+            return []
+        return [column for column, run in self.runs.items() if is_there(run)]
+
+
+def is_there(found):
+    """Whether what a plan has is no `Missing`."""
+    return not isinstance(found, Missing)
+
+
+def plan(record, held, rows=None, columns=None):
+    """What of a record the models at hand can judge, `Plan`.
+
+    Args:
+        record: of `evaluate`.
+        held: [`Held`].
+        rows, columns: names of those to judge; all if None. The worst case takes all columns.
+    """
+    names = [row for row in record["cells"] if rows is None or row in rows]
+    models = {row: _or_missing(_model_of, record, row, held) for row in names}
+    every = columns is None or WORST_CASE in columns
+    wanted = [column for column in record["attacks"] if every or column in columns]
+    return Plan(record, models, {column: _or_missing(_run_of, record, column, held) for column in wanted})
+
+
+def _or_missing(find, *arguments):
+    try:
+        return find(*arguments)
+    except Missing as missing:
+        return missing
+
+
+def _model_of(record, row, held):
+    return judged(record, row, held).model
+
+
+def _run_of(record, column, held):
+    config = record["attacks"][column]
+    attack = attack_of(config)
+    return attack, attacked(record, config.get("crafted_on", ""), held)

@@ -1,7 +1,7 @@
 """Re-judge a sample of a record's images: does each of its numbers hold?
 
-What an attack does to an image is keyed by (seed, index of the image), so the flags of a sample should be those
-of the record, but for rounding. A cell fails where they differ more often one way than the other
+What an attack does to an image is keyed by (seed, index of the image), so the flags of a sample should be
+those of the record, but for rounding. A cell fails where they differ more often one way than the other
 (McNemar's exact test), or where the sample contradicts the accuracy over all images.
 """
 
@@ -23,68 +23,6 @@ HOLDS, FAILS, NOT_CHECKED = "holds", "fails", "not checked"
 SURE = 0.01  # a p-value below it, of flags that differ, fails a cell
 CONFIDENCE = 0.999  # of the interval that is to hold the record's accuracy: a table has many cells
 SAME = 1e-4  # of the largest logit: a model whose answers differ by more is a random one; as in `checks`
-
-
-@dataclasses.dataclass
-class Plan:
-    """What of a record can be judged.
-
-    Attributes:
-        record: of `evaluate`.
-        models: {row: model, or the `matching.Missing` that says why there is none}.
-        runs: {column: (attack, attacked model), or the `matching.Missing`}.
-    """
-
-    record: dict
-    models: dict
-    runs: dict
-
-    def missing(self):
-        """The hashes of weights that nobody holds, in their order, without those named twice."""
-        found = (*self.models.values(), *self.runs.values())
-        hashes = [one.weights for one in found if isinstance(one, matching.Missing) and one.weights]
-        return list(dict.fromkeys(hashes))
-
-    def columns(self):
-        """The columns that will be crafted."""
-        if not any(_is_there(model) for model in self.models.values()):
-            return []
-        return [column for column, run in self.runs.items() if _is_there(run)]
-
-
-def _is_there(found):
-    return not isinstance(found, matching.Missing)
-
-
-def plan(record, held, rows=None, columns=None):
-    """What of a record the models at hand can judge, `Plan`.
-
-    Args:
-        record: of `evaluate`.
-        held: [`matching.Held`].
-        rows, columns: names of those to judge; all if None.
-    """
-    names = [row for row in record["cells"] if rows is None or row in rows]
-    models = {row: _or_missing(_model_of, record, row, held) for row in names}
-    wanted = [column for column in record["attacks"] if columns is None or column in columns]
-    return Plan(record, models, {column: _or_missing(_run_of, record, column, held) for column in wanted})
-
-
-def _or_missing(find, *arguments):
-    try:
-        return find(*arguments)
-    except matching.Missing as missing:
-        return missing
-
-
-def _model_of(record, row, held):
-    return matching.judged(record, row, held).model
-
-
-def _run_of(record, column, held):
-    config = record["attacks"][column]
-    attack = matching.attack_of(config)
-    return attack, matching.attacked(record, config.get("crafted_on", ""), held)
 
 
 def verify(
@@ -119,10 +57,11 @@ def verify(
 
     Returns:
         What JSON can hold: "holds", True or False, None if nothing was judged; "problems" and "remarks",
-        lines; "n", "indices" and "seed" of the sample; "missing", the hashes of weights that are not here;
-        and "cells", {row: {column: {"verdict", "why", "recorded", ...}}}. The verdict is "holds", "fails" or
-        "not checked". Of what was judged there are "accuracy" and "interval_999" of the sample, "differing",
-        the positions whose flags differ, and "p" of McNemar's exact test.
+        lines; "n", "indices" and "seed" of the sample; "missing", {weights that are not here: [rows and
+        columns that need them]}; and "cells", {row: {column: {"verdict", "why", "recorded", ...}}}. The
+        verdict is "holds", "fails" or "not checked". Of what was judged there are "accuracy" and
+        "interval_999" of the sample, "differing", the places whose flags differ, and "p" of McNemar's exact
+        test.
 
     Raises:
         InputError: for what is no record of `evaluate`, names that it does not have, or images that are not
@@ -132,7 +71,7 @@ def verify(
         raise InputError("this is no record of evaluate: expected cells, attacks, weights, n and indices")
     check_names("row", rows, record["cells"])
     check_names("column", columns, known_columns(record))
-    found = plan(record, matching.held_models(models), rows, columns)
+    found = matching.plan(record, matching.held_models(models), rows, columns)
     problems = consistency.problems(record)
     if not consistency.is_readable(record):
         return summary(problems, {}, consistency.version_remarks(record), found.missing())
@@ -196,8 +135,8 @@ def sample_of(record, images, n=50, seed=0):
     remarks, told = [], record.get("images_sha256")
     if len(here) < len(indices):
         remarks.append(
-            f"{len(here):,} of the record's {len(indices):,} images are here ({images.source}), and the sample "
-            "is drawn among them: whether they are the same cannot be told"
+            f"{len(here):,} of the record's {len(indices):,} images are here ({images.source}), and the "
+            "sample is drawn among them: whether they are the same cannot be told"
         )
     elif told is None:
         remarks.append("the record has no hash of its images: whether they are the same cannot be told")
@@ -212,7 +151,7 @@ def sample_of(record, images, n=50, seed=0):
 
 
 def judge(found, sample, columns=None, batch_size=500, progress=False, cache=None, done=None):
-    """Judge what a `Plan` has on a `Sample`; see `verify`.
+    """Judge what a `matching.Plan` has on a `Sample`; see `verify`.
 
     Args:
         columns: names of those to judge; all if None.
@@ -221,13 +160,13 @@ def judge(found, sample, columns=None, batch_size=500, progress=False, cache=Non
     record, cells = found.record, {row: {} for row in found.models}
     remarks = [*consistency.version_remarks(record), *sample.remarks]
     wanted = [column for column in known_columns(record) if columns is None or column in columns]
-    models = {row: model for row, model in found.models.items() if _is_there(model)}
+    models = {row: model for row, model in found.models.items() if matching.is_there(model)}
     for row, model in found.models.items():
-        if not _is_there(model):
+        if not matching.is_there(model):
             for column in wanted:
                 cells[row][column] = _unjudged(record["cells"][row][column], str(model))
     for column, run in found.runs.items():
-        if not _is_there(run):
+        if not matching.is_there(run):
             why = str(run) if run.weights is None else f"crafted on {run}"
             for row in models:
                 cells[row][column] = _unjudged(record["cells"][row][column], why)
@@ -256,14 +195,14 @@ def judge(found, sample, columns=None, batch_size=500, progress=False, cache=Non
         judge_column(column, craft(attack, model, labelled, attack_seed, label=label, cache=cache, **size))
         if done is not None:
             done(column, [cells[row][column] for row in models])
-    for row, model in models.items():
+    for row in models:
         if WORST_CASE in wanted and WORST_CASE in record["cells"][row]:
             cell, counted = record["cells"][row][WORST_CASE], ["benign", *comparable(record["attacks"])]
             if set(counted) <= answers[row].keys():
                 flags = np.all([answers[row][column] for column in counted], axis=0)
                 cells[row][WORST_CASE] = verdict(cell, flags, sample.places, row in random)
             else:
-                cells[row][WORST_CASE] = _unjudged(cell, "it takes all columns")
+                cells[row][WORST_CASE] = _unjudged(cell, "it needs columns that were not judged")
     in_order = {row: {c: cells[row][c] for c in wanted if c in cells[row]} for row in cells}
     return summary([], in_order, remarks, found.missing()) | {
         "n": len(images),
