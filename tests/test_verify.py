@@ -67,22 +67,35 @@ def test_what_was_made_without_digests_is_told_by_weights_and_rows(record, pssr,
 
 def test_an_adaptive_record_is_judged_through_its_surrogates_with_its_worst_case(pssr, toy_images):
     suite = [attacks.PGD(0.3, steps=2, best=True), attacks.Square(0.2, queries=3)]
-    sources = {"soft_mask": adaptive.surrogate(pssr, "soft_mask", temperature=0.2)}
+    sources = {"frozen_mask": adaptive.surrogate(pssr, "frozen_mask")}
     made = evaluation.evaluate_adaptively(pssr, toy_images, 0.3, attacks=suite, surrogates=sources)
     found = evaluation.verify(made, [pssr], toy_images, n=12)
     assert found["holds"]
     assert all(cell["differing"] == [] for cell in cells_of(found))
-    assert list(found["cells"]["pssr"]) == ["benign", "soft_mask pgd", "pssr square", "worst case"]
-    made["crafted_on"]["soft_mask"]["surgery"]["alpha"] = 1.1
+    assert list(found["cells"]["pssr"]) == ["benign", "frozen_mask pgd", "pssr square", "worst case"]
+    made["crafted_on"]["frozen_mask"]["surgery"]["alpha"] = 1.1
     worst = made["cells"]["pssr"]["worst case"]
     with_flags(worst, ~evaluation.flags_of(worst["correct"]))
     other = evaluation.verify(made, [pssr], toy_images, n=12, columns=["benign", "worst case"])
     assert re.match(r"pssr, worst case: its flags say \d+, but \d+ stand in all", other["problems"][0])
     assert list(other["cells"]["pssr"]) == ["benign", "worst case"]
     assert other["cells"]["pssr"]["worst case"]["why"] == "it needs columns that were not judged"
-    (run,) = (run for run in matching.plan(made, matching.held_models([pssr])).runs.values() if not
-              matching.is_there(run))  # fmt: skip
-    assert "in no PSSR of the same surgery and guide, as SoftMask needs" in str(run)
+    missing = matching.plan(made, matching.held_models([pssr])).runs["frozen_mask pgd"]
+    assert "in no PSSR of the same surgery and guide, as FrozenMask needs" in str(missing)
+
+
+@pytest.mark.parametrize("name", adaptive.SURROGATES)
+def test_a_surrogate_is_made_anew_from_its_description(name, pssr):
+    options = {"soft_mask": {"temperature": 0.2}, "saliency_aware": {"radius": 0.1}}.get(name, {})
+    surrogate = adaptive.surrogate(pssr, name, **options)
+    for model in (surrogate, adaptive.Expectation(surrogate, 3), adaptive.Through(surrogate)):
+        record = {"crafted_on": {"it": evaluation.identity(model)}, "versions": evaluation.versions()}
+        found = matching.attacked(record, "it", matching.held_models([pssr]))
+        assert type(found) is type(model)
+        assert evaluation.identity(found) == evaluation.identity(model)
+    record["crafted_on"]["it"]["defense"]["digest"] = "0" * 64
+    with pytest.raises(matching.Missing, match="in no PSSR of the same"):
+        matching.attacked(record, "it", matching.held_models([pssr]))
 
 
 def test_a_flag_that_was_changed_contradicts_the_accuracy(record, pssr, toy_images):
@@ -299,6 +312,10 @@ def test_a_contradiction_is_told(words, record):
     changed(record, *keys, to=value)
     assert any(re.search(words, line) for line in consistency.problems(record)), consistency.problems(record)
     table = {"table": "table_1", "parts": [{}, record]}
+    assert [place for place, _ in consistency.evaluations_in({"a": table, "b": [record]})] in (
+        ["a, part 2", "b, part 1"],
+        [],  # of a record that lost what makes it one
+    )
     assert all("part 2" in line for line in consistency.problems(table))
 
 
@@ -337,10 +354,10 @@ def test_the_command_passes_what_is_right_and_fails_what_is_not(published, recor
 
     with_flags(record["cells"]["undefended"]["pgd"], np.ones(64, bool))
     path.write_text(json.dumps(record))
-    status, printed, _ = run(capsys, path, [*arguments, "--rows", "undefended"])
+    status, printed, _ = run(capsys, path, [*arguments, "--rows", "undefended", "--columns", "pgd"])
     assert status == 1
     assert re.search(r"^undefended +pgd .*FAILS: flags differ in one direction", printed, re.M)
-    assert "of 3 cells 2 hold, 1 fail, 0" in printed
+    assert "of 1 cells 0 hold, 1 fail, 0" in printed
 
     record["cells"]["undefended"]["pgd"]["accuracy"] = 0.5
     path.write_text(json.dumps(record))
@@ -366,11 +383,20 @@ def test_missing_weights_are_named_with_the_command_that_brings_them(published, 
     assert f"python scripts/weights.py fetch {name}" in complaint
 
     (path.parent / "pssr.keras").write_bytes(b"another file")
-    status, printed, _ = run(capsys, path, arguments)
+    status, printed, _ = run(capsys, path, [*arguments, "--columns", "benign"])
     assert status == 1
     assert "pssr.keras is another file than that of weights.json" in printed
     manifest.write_text(json.dumps({name: entry | {"weights_hash": "1" * 64}}))
     assert "weights.json names 111111111111... of results/toy/pssr.keras" in run(capsys, path, ["--n", 0])[1]
+
+
+def test_a_record_of_other_shipped_weights_is_told(published, record, capsys):
+    path, _ = published
+    path.write_text(json.dumps(record | {"weights_from": "shipped mnist"}))
+    status, printed, _ = run(capsys, path, ["--n", 0])
+    assert status == 0
+    weights = record["weights"]["PSSR"][:12]
+    assert f"about the shipped mnist, but weights {weights}... are not shipped here" in printed
 
 
 def test_weights_in_the_folder_of_results_are_found(published, pssr, capsys):
@@ -429,6 +455,28 @@ def test_a_record_of_the_shipped_digits_is_verified(tmp_path, capsys):
     out = tmp_path / "record.json"
     arguments = ["--source", "bundled", "--n", "5", "--attacks", "fgsm", "--out", str(out)]
     assert evaluate.main(arguments) == 0
-    status, printed, _ = run(capsys, out, ["--n", 5, "--quiet"])
+    status, printed, _ = run(capsys, out, ["--n", 5, "--quiet", "--columns", "benign"])
     assert status == 0
-    assert printed.count("equal") == 8
+    assert printed.count("equal") == 4
+
+
+# Records about weights and images that the package ships, and those of their columns that took less than 20 s
+# on two cores. Left out: bim, mim and pgd of cifar100 (DenseNet121, 22 to 60 s each), frozen_mask pgd of the
+# adaptive records (100 steps through E), AutoAttack and CW of the tables. Records of mnist are about images
+# that are not bundled.
+SHIPPED = {
+    "cifar10/shipped_evaluation": ["benign", "fgsm", "bim", "mim", "pgd"],
+    "cifar10/shipped_adaptive": ["benign", "classifier pgd"],
+    "cifar100/shipped_evaluation": ["benign", "fgsm"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_published_record_of_shipped_weights_and_images_holds(name, capsys):
+    path, columns = RESULTS / f"{name}.json", SHIPPED[name]
+    arguments = ["--source", "bundled", "--quiet", "--n", 50, "--columns", *columns]
+    status, printed, _ = run(capsys, path, arguments)
+    rows = len(json.loads(path.read_text())["cells"])
+    assert status == 0
+    assert f"of {rows * len(columns)} cells {rows * len(columns)} hold, 0 fail, 0 were" in printed

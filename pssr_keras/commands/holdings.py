@@ -29,7 +29,10 @@ class Manifest:
         """That of a record's folder of results, results/<data set>/<record>.json."""
         results = record.resolve().parents[1] if len(record.resolve().parents) > 1 else record.parent
         path = results / MANIFEST
-        return cls(results.parent, files.read_json(path)) if path.is_file() else cls(None, {})
+        content = files.read_json(path) if path.is_file() else None
+        if not isinstance(content, dict) or not all("weights_hash" in entry for entry in content.values()):
+            return cls(None, {})  # a file of another kind has that name
+        return cls(results.parent, content)
 
     def problems(self, record, content):
         """Where the manifest and a record contradict each other, one line each."""
@@ -129,6 +132,20 @@ def parts_of(model, origin):
         return [Held(model, origin=origin, is_whole=True)]
     found = [Held(part, row, origin, part is model) for row, part in training.stages(model).items()]
     return [*found, Held(model.classifier, "classifier", origin)]
+
+
+def remarks_on(record):
+    """Where a record says that it is about shipped weights, and those of this version are others."""
+    said = re.fullmatch(r"shipped ([\w.-]+)", record.get("weights_from") or "")
+    if not said or said[1] not in pretrained.names():
+        return []
+    card = pretrained.model_card(said[1])
+    whole = list(record["weights"].values())[-1]  # the whole defense is the last row
+    if whole in card["weights"].values():
+        return []
+    return [
+        f"the record says that it is about the {said[0]}, but weights {whole[:12]}... are not shipped here"
+    ]
 
 
 def moved(record, held):

@@ -48,7 +48,9 @@ def verify(arguments):
     for kind, names in (("row", arguments.rows), ("column", arguments.columns)):
         verification.check_names(kind, names if evaluations else None, names_in(evaluations, kind))
     result = {"record": str(arguments.record), "versions": evaluation.versions(), "problems": problems}
-    result |= {"remarks": consistency.version_remarks(content), "evaluations": {}}
+    remarks = consistency.version_remarks(content)
+    remarks += [remark for _, record in evaluations for remark in holdings.remarks_on(record)]
+    result |= {"remarks": remarks, "evaluations": {}}
     if evaluations and arguments.n:
         judge_all(arguments, evaluations, manifest, result)
     elif not evaluations:
@@ -148,8 +150,9 @@ def judge_all(arguments, evaluations, manifest, result):
         result["evaluations"][place] = judged
         if any_here:
             print(f"\n{table(judged)}", flush=True)
-        for remark in sample.remarks:
-            print(f"remark: {remark}")
+        for remark in judged["remarks"]:
+            if remark not in result["remarks"]:
+                print(f"remark: {remark}")
 
 
 class Images:
@@ -160,19 +163,20 @@ class Images:
         self.known = {}
 
     def of(self, record):
-        """`data.Images` that hold those of a record, or (x, y) of the user's own.
+        """`data.Images` that hold those of a record.
 
         Raises:
             InputError: if it does not say which they are, or they are not here.
         """
         arguments = self.arguments
         if arguments.images:
-            return tuple(files.load_arrays(arguments.images, "images", "labels"))
+            return data.images_of(tuple(files.load_arrays(arguments.images, "images", "labels")))
         kind, name, split = holdings.data_of(record)
         source = "bundled" if kind == "bundled" and arguments.source == "auto" else arguments.source
-        if name not in self.known:
-            self.known[name] = data.load(name, split, source, arguments.data_dir)
-        images = self.known[name]
+        key = name, split, source
+        if key not in self.known:
+            self.known[key] = data.load(*key, arguments.data_dir)
+        images = self.known[key]
         is_bundled = images.source.startswith("bundled")
         if is_bundled != (kind == "bundled") and not data.DATASETS[name].by_content:
             raise inputs.InputError(

@@ -21,13 +21,13 @@ def evaluations_in(content, place=""):
     other readings, which name fewer, there is none.
     """
     if isinstance(content, list):
-        return [found for i, part in enumerate(content, 1) for found in evaluations_in(part, f"part {i}")]
+        content = {f"part {i}": part for i, part in enumerate(content, 1)}
     if not isinstance(content, dict):
         return []
     found = [(place, content)] if _is_evaluation(content) else []
     for key, part in content.items():
-        if key not in ("cells", *SETTINGS):
-            found += evaluations_in(part, key if isinstance(part, dict) else place)
+        if isinstance(part, dict | list) and key not in ("cells", *SETTINGS):
+            found += evaluations_in(part, place if key == "parts" else f"{place}, {key}" if place else key)
     return found
 
 

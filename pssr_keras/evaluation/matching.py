@@ -124,7 +124,7 @@ def attacked(record, source, held):
     if isinstance(known, dict):
         if source not in known:
             raise Missing(f"the record does not say what {source!r} is, on which it was crafted")
-        return _of_identity(known[source], held)
+        return _of_identity(known[source], held, record)
     found = of_weights(held, known)
     if record.get("threat_model") == WHITE_BOX:
         rows = [row for row, weights in record["weights"].items() if weights == known]
@@ -134,24 +134,30 @@ def attacked(record, source, held):
     return (plain or found)[0].model
 
 
-def _of_identity(known, held):
-    """The model that `provenance.identity` described."""
+def _of_identity(known, held, record):
+    """The model that `provenance.identity` described in a record."""
     kind = known.get("kind")
     if kind == adaptive.Expectation.__name__:
-        return adaptive.Expectation(_of_identity(known["defense"], held), known["draws"])
+        return adaptive.Expectation(_of_identity(known["defense"], held, record), known["draws"])
     if kind == adaptive.Through.__name__ and "defense" in known:
-        return adaptive.Through(_of_identity(known["defense"], held))
-    found = of_weights(held, known.get("weights"))
+        return adaptive.Through(_of_identity(known["defense"], held, record))
+    found = [one for one in of_weights(held, known.get("weights")) if _has_stages_of(one, known)]
     if kind in KINDS:
         options = {name: known[name] for name in ("temperature", "radius") if name in known}
-        for one in found:
-            if isinstance(one.model, PSSR) and _has_stages_of(one, known):
-                return adaptive.surrogate(one.model, KINDS[kind], **options)
-        raise Missing(f"its weights are here, but in no PSSR of the same surgery and guide, as {kind} needs")
-    for one in found:
-        if type(one.model).__name__ == kind and _has_stages_of(one, known):
-            return one.model
-    raise Missing(f"its weights are here, but in no {kind} of the same settings")
+        models = [
+            adaptive.surrogate(one.model, KINDS[kind], **options)
+            for one in found
+            if isinstance(one.model, PSSR)
+        ]
+        expected = f"PSSR of the same surgery and guide, as {kind} needs"
+    else:
+        models = [one.model for one in found if type(one.model).__name__ == kind]
+        expected = f"{kind} of the same settings"
+    if known.get("digest") is not None and same_versions(record):
+        models = [model for model in models if identity(model)["digest"] == known["digest"]]
+    if not models:
+        raise Missing(f"its weights are here, but in no {expected}")
+    return models[0]
 
 
 def _has_stages_of(one, known):
