@@ -13,7 +13,7 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMANDS = ("pssr-train", "pssr-evaluate", "pssr-reproduce")
+COMMANDS = ("pssr-train", "pssr-evaluate", "pssr-reproduce", "pssr-verify")
 IN_THE_WHEEL = """
 import pathlib, runpy, sys
 import pssr_keras
@@ -29,6 +29,7 @@ for name, entry in data.DATASETS.items():
 for expected, line in (
     (0, "pssr-evaluate --source bundled --n 5 --batch-size 5 --attacks fgsm --out record.json"),
     (2, "pssr-train --dataset fashion"),
+    (0, "pssr-verify record.json --n 5 --quiet"),
     (2, "pssr-reproduce --dataset mnist --tables table_9"),
 ):
     sys.argv = line.split()

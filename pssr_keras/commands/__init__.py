@@ -1,4 +1,4 @@
-"""The commands that an installation brings: pssr-train, pssr-evaluate and pssr-reproduce, a file each.
+"""The commands that an installation brings: pssr-train, pssr-evaluate, pssr-reproduce and pssr-verify.
 
 In a checkout, scripts/train.py and its neighbours are the same commands.
 """

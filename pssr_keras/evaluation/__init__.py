@@ -14,12 +14,15 @@ binarisation a perturbation is planted; does the attack find it?
 double_precision a defense in float64
 checks       signs that an attack failed
 shards       a set of images in parts, on several machines, and the parts merged
+consistency  a record against itself
+matching     which models at hand are those of a record
+verification `verify`: a sample of a record's images judged anew
 """
 
 from ..batching import batches, pad
 from ..files import file_hash
 from ..progress import Progress
-from . import binarisation, cache, checks, shards
+from . import binarisation, cache, checks, consistency, shards
 from .adaptively import evaluate_adaptively
 from .certifying import certified
 from .crafting import (
@@ -44,6 +47,7 @@ from .statistics import (
     worst_case,
 )
 from .text import align, budgets, in_pixels, leak_remark, remarks, table, with_chance
+from .verification import verify
 
 __all__ = [
     "ADAPTIVE",
@@ -62,6 +66,7 @@ __all__ = [
     "certified",
     "check_labels_kind",
     "checks",
+    "consistency",
     "correct",
     "craft",
     "evaluate",
@@ -84,6 +89,7 @@ __all__ = [
     "table",
     "text_of",
     "text_of_indices",
+    "verify",
     "versions",
     "weights_hash",
     "wilson_interval",

@@ -122,7 +122,8 @@ def evaluate(
             described[column][EVERY_DISTANCE] = moved.tolist()
         for row, cell in judge(x_adv).items():
             cells[row][column] = cell
-    attacked, known = [*(sources | black_box).items(), *models_of(extra_attacks)], {}
+    attacked = [*(sources | black_box).items(), *models_of(extra_attacks)]
+    known: dict = {}
     return {
         "data": images.source,
         "n": len(images),
@@ -261,10 +262,15 @@ def with_worst_case(cells, described):
 
     An attack with another norm or without a budget answers another question, and stays out.
     """
-    comparable = [column for column, config in described.items() if config["norm"] == "Linf"]
-    if not comparable:
+    counted = comparable(described)
+    if not counted:
         return cells
     return {
-        row: found | {WORST_CASE: worst_case({column: found[column] for column in ("benign", *comparable)})}
+        row: found | {WORST_CASE: worst_case({column: found[column] for column in ("benign", *counted)})}
         for row, found in cells.items()
     }
+
+
+def comparable(described):
+    """The columns of {column: configuration of an attack} that have a budget in the norm of all others."""
+    return [column for column, config in described.items() if config.get("norm", "Linf") == "Linf"]
