@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError
-from .base import ball, cross_entropy, gradient_in_loop, is_fooled, project, register, rows, uniform_noise
+from .base import ball, cross_entropy, gradient_in_loop, is_fooled, project, register, uniform_noise
 from .early_exit import EarlyExitAttack, classes_by_rank
+from .norms import rows
 
 
 def checkpoints(steps):

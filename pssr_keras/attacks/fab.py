@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from ..inputs import InputError, check_attacked
 from .apgd import check_target_classes, logit_of
-from .base import compiled_logits, gradient_in_loop, is_fooled, register, rows
+from .base import compiled_logits, gradient_in_loop, is_fooled, register
 from .early_exit import EarlyExitAttack, classes_by_rank
 from .finite_gradient import refuse_bad_gradients
+from .norms import rows
 
 NOT_FOUND = 1e10
 

@@ -25,10 +25,10 @@ from .base import (
     precise_cross_entropy,
     project,
     register,
-    rows,
     uniform_noise,
 )
 from .finite_gradient import refuse_bad_gradients, with_finite_gradient
+from .norms import rows
 
 REACH = 2.5  # of few steps together, in units of eps: across the ball, which takes 2, and a little back
 

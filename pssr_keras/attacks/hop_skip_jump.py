@@ -21,8 +21,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError, check_attacked
-from .base import compiled_logits, is_fooled, register, rows
+from .base import compiled_logits, is_fooled, register
 from .early_exit import EarlyExitAttack
+from .norms import rows
 
 NOT_FOUND = 1e10
 

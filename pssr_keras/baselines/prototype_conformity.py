@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from .. import channels_last
-from ..attacks.base import cross_entropy, rows
+from ..attacks.base import cross_entropy
+from ..attacks.norms import rows
 from ..inputs import InputError
 from ..losses import per_replica_loss
 from ..precision import building_in
