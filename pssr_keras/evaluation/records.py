@@ -254,12 +254,21 @@ def described_distances(moved, eps):
 def with_worst_case(cells, described):
     """The cells {row: {column: `measurement`}}, and a last column of each row: its worst case.
 
-    An attack with another norm or without a budget answers another question, and stays out.
+    An attack in another norm, see `norm_of`, or without a budget answers another question, and stays out.
     """
-    comparable = [column for column, config in described.items() if config["norm"] == "Linf"]
+    norm = norm_of(described)
+    comparable = [
+        column for column, one in described.items() if one["norm"] == norm and one.get("eps") is not None
+    ]
     if not comparable:
         return cells
     return {
         row: found | {WORST_CASE: worst_case({column: found[column] for column in ("benign", *comparable)})}
         for row, found in cells.items()
     }
+
+
+def norm_of(described):
+    """The norm of a worst case: Linf if any attack has it, or else that of the first attack with a budget."""
+    norms = [config["norm"] for config in described.values() if config.get("eps") is not None]
+    return "Linf" if "Linf" in norms else next(iter(norms), None)
