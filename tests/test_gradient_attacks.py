@@ -10,7 +10,17 @@ from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
 from pssr_keras import InputError, attacks, evaluation, load_pretrained
-from pssr_keras.attacks import apgd, autoattack, base, carlini_wagner, early_exit, fab, gradient, norms, square
+from pssr_keras.attacks import (
+    apgd,
+    autoattack,
+    base,
+    carlini_wagner,
+    early_exit,
+    fab,
+    gradient,
+    norms,
+    square,
+)
 
 EPS = 0.2
 ALL = [attacks.FGSM(EPS), attacks.BIM(EPS), attacks.MIM(EPS), attacks.PGD(EPS)]
