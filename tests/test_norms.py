@@ -426,6 +426,17 @@ def test_the_command_takes_a_norm(capsys, tmp_path):
     assert [one["eps"] for one in json.loads(out.read_text())["attacks"].values()] == [1.5, 1.5]
 
 
+@pytest.mark.parametrize(("norm", "eps", "furthest"), [("L2", 2.5, "8"), ("L1", 15, "64")])
+def test_the_checks_take_a_norm(norm, eps, furthest, toy_classifier, toy_images):
+    few = toy_images.take(slice(0, 8))
+    found = evaluation.checks.run(toy_classifier, few, eps, norm=norm, steps=4, queries=5, draws=2, planted=1)
+    found = {finding.name: finding for finding in found}
+    assert found[f"eps = {furthest} breaks all"].figure.startswith("0.0%")
+    assert found["feasible, and judged the same again"].verdict == "PASS"
+    assert found["loss rises"].verdict == "PASS"
+    assert "white box no weaker than noise" in found
+
+
 # --- evaluation ----------------------------------------------------------------------------------
 
 
