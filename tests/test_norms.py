@@ -75,6 +75,13 @@ def test_many_equal_changes_are_not_all_rounded_away_from_the_image():
         assert base.distances(x, projected("L1", x, z, eps), "L1")[0] <= eps * (1 + 2e-6)
 
 
+@pytest.mark.parametrize(("count", "eps"), [(300, 8), (784, 0.5), (50_000, 1000)])
+def test_what_is_shrunk_sums_to_eps(count, eps):
+    size = np.abs(np.random.default_rng(0).normal(size=(16, count, 1, 1))).astype(np.float32)
+    left = norms.shrunk(tf.constant(size), tf.constant(images(16, count, border=False)), eps).numpy()
+    np.testing.assert_allclose(left.sum(axis=(1, 2, 3), dtype=np.float64), eps, rtol=2e-7)
+
+
 @every_norm
 def test_a_projection_is_within_ball_and_box_and_moves_nothing_twice(norm):
     x, generator = images(30, 100), np.random.default_rng(2)
