@@ -47,21 +47,21 @@ def begin(attack, logits, task):
     """The state before the first iteration; see `early_exit.EarlyExitAttack`."""
     x, (_, radius, _), *later = task["x"], *phases(attack.steps, attack.schedule)
     z = L1.projection(x, radius * attack.eps)(L1.start(x, attack.eps, task["noise"]))
-    return enter(attack, logits, task, z, radius, is_last=not later, is_first=not later)
+    return enter(attack, logits, task, z, radius, knows_nothing=not later)
 
 
-def enter(attack, logits, task, z, radius, is_last, is_first=False):
-    """The state at the start of a phase."""
+def enter(attack, logits, task, z, radius, knows_nothing=False):
+    """The state at the start of a phase, which forgets what fell in a larger ball."""
     outputs, loss, gradient = attack.evaluate(logits, task, z)
     size = math.prod(z.shape[1:])
-    support = tf.fill(tf.shape(loss), float(size)) if is_first else support_of(z, task["x"])
+    support = tf.fill(tf.shape(loss), float(size)) if knows_nothing else support_of(z, task["x"])
     return {
         "z": z, "gradient": gradient,
         "z_best": z, "gradient_best": gradient, "best": loss,
         "step": tf.fill(tf.shape(loss), radius * attack.eps),
         "support": support,
-        "share": tf.fill(tf.shape(loss), FIRST_SHARE) if is_first else share_of(support, size),
-        "x_adv": z, "fooled": is_fooled(outputs, task["y"]) & is_last,
+        "share": tf.fill(tf.shape(loss), FIRST_SHARE) if knows_nothing else share_of(support, size),
+        "x_adv": z, "fooled": is_fooled(outputs, task["y"]),
     }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def advance(attack, logits, task, state, first, last):
 
         def entered(state):
             z = L1.projection(x, radius * attack.eps)(state["z_best"])
-            return enter(attack, logits, task, z, radius, is_last=number + 1 == len(known))
+            return enter(attack, logits, task, z, radius)
 
         return entered
 
@@ -111,7 +111,7 @@ def advance(attack, logits, task, state, first, last):
         length = state["step"] / (total(tf.abs(signs)) + 1e-10)
         z = L1.projection(x, radii[i])(state["z"] + rows(length, x) * signs)
         outputs, loss, gradient = attack.evaluate(logits, task, z)
-        fooled = is_fooled(outputs, y) & (i >= starts[-1])
+        fooled = is_fooled(outputs, y)
         better = loss > state["best"]
         state = {
             **state,

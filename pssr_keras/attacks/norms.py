@@ -150,8 +150,11 @@ class L1:
 
         def project(z):
             d = z - x
-            room = tf.where(d > 0, 1 - x, x)
-            return tf.clip_by_value(x + tf.sign(d) * shrunk(tf.abs(d), room, eps), 0.0, 1.0)
+            size = shrunk(tf.abs(d), tf.where(d > 0, 1 - x, x), eps)
+            new = x + tf.sign(d) * size
+            # Towards x where it was rounded away from it: of many equal changes all would be.
+            back = tf.where(tf.abs(new - x) > size, tf.sign(d) * new * 1e-7, 0.0)
+            return tf.clip_by_value(new - back, 0.0, 1.0)
 
         return project
 
