@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from pssr_keras import InputError, attacks, evaluation
-from pssr_keras.attacks import apgd, early_exit, fab, square
+from pssr_keras.attacks import apgd, early_exit, hyperplanes, square
 
 PARTS = [attacks.APGDCE, attacks.APGDT, attacks.FABT, attacks.Square]
 every_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -143,7 +143,7 @@ def test_projection_onto_a_hyperplane_is_that_of_bisection():
     normal[:, 25:] = 0
     normal[-1] = 0
     residual = generator.normal(0, 5, 300).astype(np.float32)
-    step = fab.project_onto_hyperplane(*map(tf.constant, (points, normal, residual))).numpy()
+    step = hyperplanes.linf(*map(tf.constant, (points, normal, residual))).numpy()
 
     w = np.where(residual[:, None] < 0, -normal, normal).astype(float)
     needed, room = np.abs(residual), np.where(w > 0, points, 1 - points) * (w != 0)

@@ -10,7 +10,17 @@ from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
 from pssr_keras import InputError, attacks, evaluation, load_pretrained
-from pssr_keras.attacks import apgd, autoattack, base, carlini_wagner, early_exit, fab, gradient, square
+from pssr_keras.attacks import (
+    apgd,
+    autoattack,
+    base,
+    carlini_wagner,
+    early_exit,
+    fab,
+    gradient,
+    norms,
+    square,
+)
 
 EPS = 0.2
 ALL = [attacks.FGSM(EPS), attacks.BIM(EPS), attacks.MIM(EPS), attacks.PGD(EPS)]
@@ -332,7 +342,7 @@ def test_probabilities_and_nan_are_refused(toy_classifier, toy_images):
 
 def test_attacks_import_nothing_of_the_package_but_the_checks_of_inputs():
     """Only the adaptive surrogates know what a PSSR is."""
-    rooms = (apgd, autoattack, base, carlini_wagner, fab, gradient, square, early_exit)
+    rooms = (apgd, autoattack, base, carlini_wagner, fab, gradient, norms, square, early_exit)
     own = {f".{room.__name__.rsplit('.', 1)[1]}" for room in rooms} | {".", ".finite_gradient"}
     for module in rooms:
         lines = [line for line in inspect.getsource(module).splitlines() if line.startswith("from .")]

@@ -117,7 +117,7 @@ def forget_functions():
 
     def forget():
         attacks.clear_compiled()
-        base._uniform_noise.cache_clear()
+        base._noise.cache_clear()
 
     yield forget
     forget()

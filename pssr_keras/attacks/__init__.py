@@ -6,13 +6,13 @@ from .autoattack import AutoAttack
 from .base import REGISTRY, Attack, create, file_name, names_of, parse
 from .carlini_wagner import CarliniWagner
 from .compiled import clear_compiled
-from .fab import FABT
+from .fab import FAB, FABT
 from .gradient import BIM, FGSM, MIM, PGD
 from .hop_skip_jump import HopSkipJump
 from .square import Square
 
 __all__ = [
-    "APGDCE", "APGDDLR", "APGDT", "BIM", "FABT", "FGSM", "MIM", "PGD", "REGISTRY", "Attack", "AutoAttack",
-    "CarliniWagner", "HopSkipJump", "Square", "clear_compiled", "create", "file_name", "names_of", "parse",
-    "parse_eps",
+    "APGDCE", "APGDDLR", "APGDT", "BIM", "FAB", "FABT", "FGSM", "MIM", "PGD", "REGISTRY", "Attack",
+    "AutoAttack", "CarliniWagner", "HopSkipJump", "Square", "clear_compiled", "create", "file_name",
+    "names_of", "parse", "parse_eps",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""APGD, the parameter-free projected gradient descent of AutoAttack, in the Linf norm.
+"""APGD, the parameter-free projected gradient descent of AutoAttack; in the L1 norm see `apgd_l1`.
 
 Source: Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse
 parameter-free attacks", and its official code, whose behaviour is followed where both differ.
@@ -11,8 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError
-from .base import ball, cross_entropy, gradient_in_loop, is_fooled, project, register, rows, uniform_noise
+from . import apgd_l1
+from .base import cross_entropy, gradient_in_loop, is_fooled, noise_of, register
 from .early_exit import EarlyExitAttack, classes_by_rank
+from .norms import NORMS, rows, unit
 
 
 def checkpoints(steps):
@@ -62,44 +64,67 @@ def halve_step(rises, interval, rho, halved_before, best_before, best):
 class APGD(EarlyExitAttack):
     """What APGD-CE and APGD-T share: ascent with momentum and a step size that halves by itself.
 
-    z' = P(z + s sign(g)),   z <- P(z + a (z' - z) + (1 - a)(z - z_old)),   a = 0.75 after the first step,
+    z' = P(z + s v(g)),   z <- P(z + a (z' - z) + (1 - a)(z - z_old)),   a = 0.75 after the first step,
 
-    with P the projection onto the eps-ball and [0, 1], and s = 2 eps at first.
+    with P the projection onto the eps-ball and [0, 1], v(g) the steepest direction of length 1, which is
+    sign(g) in Linf and g / |g| in L2, and s = 2 eps at first. In L1 it goes otherwise, see `apgd_l1`.
 
     Attributes:
         steps: iterations per target.
         rho: see `halve_step`.
+        restarts: random starts; an image that fell at one is not attacked again.
+        eot: passes of the model at each point, whose mean is the gradient: of a random model, the gradient of
+            an expectation (Athalye et al. 2018). What the last of them answers decides, and no image retires
+            early, as one answer is a matter of chance.
+        schedule: in L1, begin in a larger ball, see `apgd_l1`; without effect in other norms.
 
     Raises:
-        InputError: if steps < 2.
+        InputError: if steps < 2, or if restarts or eot < 1.
     """
 
     steps: int = 100
     rho: float = 0.75
+    restarts: int = dataclasses.field(default=1, kw_only=True)
+    eot: int = dataclasses.field(default=1, kw_only=True)
+    schedule: bool = dataclasses.field(default=True, kw_only=True)
 
+    norms: typing.ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
+    younger: typing.ClassVar[tuple[str, ...]] = ("restarts", "eot", "schedule")
     momentum: typing.ClassVar[float] = 0.75
 
     def __post_init__(self):
         super().__post_init__()
         if self.steps < 2:
             raise InputError(f"steps is {self.steps}, expected at least 2")
+        for name in ("restarts", "eot"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+    @property
+    def is_fast(self):
+        return super().is_fast and self.eot == 1
 
     def loss(self, task, logits):
         """The loss to raise: (B, K) -> (B,)."""
         raise NotImplementedError
 
+    def targets(self, logits):
+        return np.tile(super().targets(logits), (1, self.restarts))
+
     def ends(self):
+        if self.norm == "L1":
+            return apgd_l1.ends(self.steps, self.schedule)
         early = [end for end in (1, 2, 5, 10) if end < self.steps]
         return sorted({*early, *checkpoints(self.steps), self.steps})
 
     def noise(self, seed, indices, shape, run):
-        return {"noise": uniform_noise(seed, indices, shape, run).numpy()}
+        return {"noise": noise_of(NORMS[self.norm].noise, seed, indices, shape, run).numpy()}
 
     def begin(self, logits, task):
-        x, noise = task["x"], task["noise"]
-        # Scaled so that some pixel of each image reaches +-eps: not a uniform point of the ball.
-        noise /= tf.reduce_max(tf.abs(noise), axis=(1, 2, 3), keepdims=True) + 1e-12
-        z = tf.clip_by_value(x + self.eps * noise, 0.0, 1.0)
+        if self.norm == "L1":
+            return apgd_l1.begin(self, logits, task)
+        # On the surface of the ball, where [0, 1] allows it: not a uniform point of the ball.
+        z = tf.clip_by_value(task["x"] + self.eps * unit(self.norm, task["noise"]), 0.0, 1.0)
         outputs, loss, gradient = self.evaluate(logits, task, z)
         zeros = tf.zeros_like(loss)
         return {
@@ -111,11 +136,28 @@ class APGD(EarlyExitAttack):
         }  # fmt: skip
 
     def evaluate(self, logits, task, z):
-        return gradient_in_loop(logits, lambda outputs: self.loss(task, outputs), z)
+        """Logits, loss and gradient at z; the mean gradient of several passes, see `eot`."""
+
+        def once():
+            return gradient_in_loop(logits, lambda outputs: self.loss(task, outputs), z)
+
+        outputs, loss, gradient = once()
+        if self.eot == 1:
+            return outputs, loss, gradient
+
+        def again(i, _outputs, _loss, gradients):
+            outputs, loss, gradient = once()
+            return i + 1, outputs, loss, gradients + gradient
+
+        passes = (1, outputs, loss, gradient)
+        _, outputs, loss, gradients = tf.while_loop(lambda i, *_: i < self.eot, again, passes)
+        return outputs, loss, gradients / self.eot
 
     def advance(self, logits, task, state, first, last):
-        x = task["x"]
-        bounds = ball(x, self.eps)
+        if self.norm == "L1":
+            return apgd_l1.advance(self, logits, task, state, first, last)
+        x, norm = task["x"], NORMS[self.norm]
+        project = norm.projection(x, self.eps)
         points = checkpoints(self.steps)
         intervals = np.zeros(self.steps + 1, np.float32)
         intervals[points] = np.diff([0, *points])
@@ -124,8 +166,8 @@ class APGD(EarlyExitAttack):
         def iterate(i, state):
             z, z_old = state["z"], state["z_old"]
             a = tf.where(i == 0, 1.0, self.momentum)
-            ahead = project(z + rows(state["step"], z) * tf.sign(state["gradient"]), bounds)
-            new = project(z + (ahead - z) * a + (z - z_old) * (1 - a), bounds)
+            ahead = project(z + norm.step(state["gradient"], z, rows(state["step"], z)))
+            new = project(z + (ahead - z) * a + (z - z_old) * (1 - a))
             outputs, loss, gradient = self.evaluate(logits, task, new)
             fooled = is_fooled(outputs, task["y"])
             better = loss > state["best"]
@@ -218,7 +260,7 @@ class APGDT(APGD):
                 f"apgd-t needs at least 4 classes, the model has {logits.shape[-1]}: use apgd-ce, "
                 "fab-t and square"
             )
-        return classes_by_rank(logits, self.target_classes)
+        return np.tile(classes_by_rank(logits, self.target_classes), (1, self.restarts))
 
     def loss(self, task, logits):
         return targeted_dlr_loss(task["y"], task["target"], logits)

@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import re
 import typing
+import warnings
 
 import keras
 import numpy as np
@@ -38,8 +39,11 @@ from ..inputs import (
 )
 from . import compiled
 from .finite_gradient import refuse_bad_gradients, with_finite_gradient
+from .norms import NORMS, check_norm
 
 REGISTRY: dict[str, type["Attack"]] = {}
+TEXTS = ("eps", "mode", "norm", "version")  # fields that an attack itself reads from text
+GREY_LEVEL = 1 / 255
 
 
 def register(name):
@@ -64,15 +68,16 @@ def create(name: str, **fields: typing.Any) -> "Attack":
     return REGISTRY[name](**fields)
 
 
-def parse(text: str, eps: float | str | None = None) -> "Attack":
+def parse(text: str, eps: float | str | None = None, norm: str = "Linf") -> "Attack":
     """An attack from what a user types: a name, or a name with fields.
 
-        "pgd"    "pgd:steps=100,restarts=5,best=true"    "cw:eps=2"
+        "pgd"    "pgd:steps=100,restarts=5,best=true"    "pgd:norm=L2,eps=0.5"    "cw:eps=2"
 
     Args:
         text: name[:field=value,...].
-        eps: the Linf budget of attacks in that norm, unless the text gives one. Attacks in another norm do
-            not take it.
+        eps, norm: the budget and its norm, unless the text gives them. Where the text gives another norm, it
+            gives the budget, too. An attack that lacks the norm and needs no budget, such as cw in Linf, has
+            its own and takes neither.
 
     Raises:
         InputError: for an unknown attack or field, or a value that does not fit.
@@ -81,9 +86,15 @@ def parse(text: str, eps: float | str | None = None) -> "Attack":
     if name not in REGISTRY:
         create(name)  # refuses it
     cls = REGISTRY[name]
-    fields: dict[str, typing.Any] = {"eps": eps} if cls.norm == "Linf" else {}
-    fields |= parse_fields(cls, name, settings, as_text=("eps", "mode"))
-    return cls(**fields)
+    fields = parse_fields(cls, name, settings, as_text=TEXTS)
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    if norm not in norms_of(cls) and known["eps"].default is None:
+        return cls(**fields)
+    if fields.get("norm", norm) != norm and "eps" not in fields:
+        check_norm(fields["norm"], norms_of(cls), f" of {name}")
+        raise InputError(f"{text} has no budget in {fields['norm']}: add it, as in {text},eps=0.5")
+    given = {"eps": eps, "norm": norm} if "norm" in known else {"eps": eps}
+    return cls(**given | fields)
 
 
 def logits_function(model):
@@ -154,11 +165,6 @@ def is_fooled(logits, y, targeted=False):
     return predicted == y if targeted else predicted != y
 
 
-def rows(condition, like):
-    """A condition (B,), shaped to select among whole images (B, H, W, C)."""
-    return tf.reshape(condition, [-1] + [1] * (like.shape.rank - 1))
-
-
 def ball(x, eps):
     """Lower and upper bounds of the Linf ball of radius eps around images x, cut to [0, 1]."""
     return tf.maximum(x - eps, 0.0), tf.minimum(x + eps, 1.0)
@@ -181,18 +187,27 @@ def uniform_noise(seed, indices, shape, draw=0):
     Returns:
         (B, *shape), float32.
     """
-    return _uniform_noise(tuple(shape))(tf.constant(seed), tf.constant(indices, tf.int32), tf.constant(draw))
+    return noise_of("uniform", seed, indices, shape, draw)
+
+
+def noise_of(kind, seed, indices, shape, draw=0):
+    """As `uniform_noise`, of a kind: "uniform" in [-1, 1), or standard "normal"."""
+    compiled = _noise(tuple(shape), kind)
+    return compiled(tf.constant(seed), tf.constant(indices, tf.int32), tf.constant(draw))
 
 
 @functools.lru_cache(maxsize=32)
-def _uniform_noise(shape):
-    """`uniform_noise` of one shape as a compiled function: eagerly, image by image, ten times slower."""
+def _noise(shape, kind):
+    """`noise_of` one shape and kind as a compiled function: eagerly, image by image, ten times slower."""
 
     def noise(seed, indices, draw):
         def one(index):
             key = tf.stack([seed, index])
             further = tf.cast(tf.random.experimental.stateless_fold_in(key, draw), tf.int32)
-            return tf.random.stateless_uniform(shape, tf.where(draw == 0, key, further), -1.0, 1.0)
+            key = tf.where(draw == 0, key, further)
+            if kind == "normal":
+                return tf.random.stateless_normal(shape, key)
+            return tf.random.stateless_uniform(shape, key, -1.0, 1.0)
 
         return tf.map_fn(one, indices, fn_output_signature=tf.float32)
 
@@ -220,11 +235,14 @@ def check_perturbation(attack, x, x_adv):
 
 
 def distances(x, x_adv, norm):
-    """Distance of each image (B, H, W, C) from its original, in the norm "Linf" or "L2": (B,)."""
-    difference = (x_adv - x).reshape(len(x), -1)
-    if norm == "Linf":
-        return np.abs(difference).max(axis=1, initial=0)
-    return np.linalg.norm(difference, axis=1)
+    """Distance of each image (B, H, W, C) from its original, in the norm of that name: (B,)."""
+    return NORMS[norm].lengths((x_adv - x).reshape(len(x), -1))
+
+
+def norms_of(attack):
+    """The names of the norms that an attack, or a class of attacks, knows."""
+    cls = attack if isinstance(attack, type) else type(attack)
+    return cls.norms or (cls.norm,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,22 +253,36 @@ class Attack:
         eps: the budget, as a number or as text such as "8/255"; see `inputs.parse_eps`.
         targeted: False moves away from the label y, True moves towards it. It never depends on
             whether labels were given: an untargeted attack takes the true ones.
+        norm: the norm of the budget, "Linf", "L2" or "L1"; see `norms`.
+
+    Raises:
+        InputError: for a budget that does not fit, an unknown norm, or one that the attack lacks.
     """
 
     eps: float | str
     targeted: bool = False
+    norm: str = dataclasses.field(default="Linf", kw_only=True)
 
     name: typing.ClassVar[str]
-    norm: typing.ClassVar[str] = "Linf"
+    norms: typing.ClassVar[tuple[str, ...]] = ()  # the norms it knows; if empty, the one it has by default
     uses_gradient: typing.ClassVar[bool] = True
     # Whether one trace serves any number of images: then a last partial batch is not padded.
     takes_any_number: typing.ClassVar[bool] = False
     # Fields that `perturb` may get as scalar tensors: attacks that differ in nothing else are traced once.
     scalars: typing.ClassVar[tuple[str, ...]] = ()
+    # Fields that are younger than records: at their default `get_config` leaves them out.
+    younger: typing.ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         plain_fields(self, leave=("eps",))
-        object.__setattr__(self, "eps", parse_eps(self.eps))
+        check_norm(self.norm, norms_of(self), f" of {self.name}")
+        object.__setattr__(self, "eps", parse_eps(self.eps, NORMS[self.norm].largest_eps))
+        if self.norm != "Linf" and 0 < self.eps < GREY_LEVEL / 2:
+            warnings.warn(
+                f"eps is {self.eps:.2g} in {self.norm}: the whole budget moves one pixel by less than half a "
+                "grey level",
+                stacklevel=4,
+            )
 
     @property
     def draws(self):
@@ -264,7 +296,8 @@ class Attack:
             logits: function, images (B, H, W, C) -> logits (B, K).
             x: images (B, H, W, C) in [0, 1].
             y: labels (B,).
-            noise: (draws, B, H, W, C) in [-1, 1), different for each image and seed.
+            noise: (draws, B, H, W, C), different for each image and seed: in [-1, 1), or standard normal for
+                the norms L2 and L1.
         """
         raise NotImplementedError
 
@@ -324,7 +357,8 @@ class Attack:
 
     def attack(self, model, x, y, logits, seed, indices):
         """What `__call__` does once its arguments are checked; `logits` are those of the clean images."""
-        noise = [uniform_noise(seed, indices, x.shape[1:], draw) for draw in range(self.draws)]
+        kind = NORMS[self.norm].noise
+        noise = [noise_of(kind, seed, indices, x.shape[1:], draw) for draw in range(self.draws)]
         noise = tf.stack(noise) if noise else tf.zeros((0, *x.shape))
         numbers = {name: _scalar(getattr(self, name)) for name in self.scalars}
         # Tensors already, as a function that TensorFlow is told to run eagerly gets what it is called with.
@@ -337,7 +371,9 @@ class Attack:
 
     def get_config(self) -> dict[str, typing.Any]:
         """Name, norm and fields, for a record."""
-        return {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
+        config = {"attack": self.name, "norm": self.norm, **dataclasses.asdict(self)}
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return {n: v for n, v in config.items() if n not in self.younger or v != defaults[n]}
 
 
 def names_of(attacks: typing.Iterable[Attack]) -> list[str]:
@@ -369,8 +405,10 @@ def file_name(name: str) -> str:
 
 def _typed(value):
     """A field as a user types it: true, 40, 0.3, or 8/255 where the decimals have no end."""
-    if isinstance(value, bool) or not isinstance(value, float):
+    if isinstance(value, bool):
         return str(value).lower()
+    if not isinstance(value, float):
+        return str(value)
     if len(f"{value:g}") <= len("0.125") or not np.isclose(255 * value, np.round(255 * value, 3), rtol=1e-9):
         return f"{value!r}" if float(f"{value:g}") != value else f"{value:g}"
     return f"{np.round(255 * value, 3):g}/255"

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from ..inputs import InputError, plain_fields
 from .apgd import logit_of
-from .base import Attack, is_fooled, logits_loss_gradient, register, rows
+from .base import Attack, is_fooled, logits_loss_gradient, norms_of, register
+from .norms import check_norm, rows
 
 UNREACHED = 1e10  # upper end of c before any success, as in the source
 
@@ -52,10 +53,11 @@ class CarliniWagner(Attack):
     first_c: float = 0.01
     confidence: float = 0.0
 
-    norm: typing.ClassVar[str] = "L2"
+    norm: str = dataclasses.field(default="L2", kw_only=True)
 
     def __post_init__(self):
         plain_fields(self, leave=("eps",))
+        check_norm(self.norm, norms_of(self), " of cw")
         if self.eps is not None:
             try:
                 object.__setattr__(self, "eps", float(self.eps))

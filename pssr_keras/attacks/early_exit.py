@@ -79,6 +79,11 @@ class EarlyExitAttack(Attack):
         if self.targeted:
             raise InputError(f"{self.name} takes true labels and moves away from them: leave targeted False")
 
+    @property
+    def is_fast(self):
+        """Whether images retire when they fall."""
+        return self.mode == "fast"
+
     def targets(self, logits):
         """The target classes to try in turn, (B, T); a single column of -1 without a target."""
         return np.full((len(logits), 1), -1, np.int32)
@@ -105,7 +110,7 @@ class EarlyExitAttack(Attack):
         targets = self.targets(logits)
         next_run = 0
         while len(standing) and next_run < targets.shape[1]:
-            at_once = max(1, SHARED_BATCH // len(standing)) if self.mode == "fast" else 1
+            at_once = max(1, SHARED_BATCH // len(standing)) if self.is_fast else 1
             runs = range(next_run, min(next_run + at_once, targets.shape[1]))
             self.attack_side_by_side(model, x, y, targets, runs, seed, indices, standing, x_adv)
             fell = predict(model, x_adv[standing]) != y[standing]
@@ -121,7 +126,7 @@ class EarlyExitAttack(Attack):
         own images. What becomes of an image depends on no other.
         """
         worth_while = min(len(standing), len(standing) * len(runs) // LEAST_SHARE)
-        count = max(1, min(streams(), worth_while)) if self.mode == "fast" else 1
+        count = max(1, min(streams(), worth_while)) if self.is_fast else 1
         stopped = threading.Event()
 
         def attack_share(share):
@@ -147,7 +152,7 @@ class EarlyExitAttack(Attack):
 
         program = _program(self, model)
         state = program.begin(task)
-        ends = self.ends() if self.mode == "fast" else self.ends()[-1:]
+        ends = self.ends() if self.is_fast else self.ends()[-1:]
         for first, last in itertools.pairwise([0, *ends]):
             if stopped.is_set():
                 return

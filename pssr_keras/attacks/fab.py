@@ -1,64 +1,25 @@
-"""FAB-T, the targeted fast adaptive boundary attack of AutoAttack, in the Linf norm.
+"""FAB, the fast adaptive boundary attack of AutoAttack, in Linf, L2 and L1: targeted, fab-t, and not, fab.
 
 Source: Croce and Hein 2020, "Minimally distorted adversarial examples with a fast adaptive boundary
-attack", and AutoAttack's code: one start from the image itself, so the attack is deterministic, and no
-final search.
+attack", and AutoAttack's code: it starts from the image itself, so fab-t is deterministic, and has no final
+search.
 """
 
 import dataclasses
+import typing
 
 import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError, check_attacked
 from .apgd import check_target_classes, logit_of
-from .base import compiled_logits, gradient_in_loop, is_fooled, register, rows
+from .base import compiled_logits, gradient_in_loop, is_fooled, noise_of, register
 from .early_exit import EarlyExitAttack, classes_by_rank
 from .finite_gradient import refuse_bad_gradients
+from .hyperplanes import PROJECTIONS
+from .norms import L1, L2, NORMS, Linf, rows, unit
 
 NOT_FOUND = 1e10
-
-
-def project_onto_hyperplane(points, normal, residual):
-    """The smallest step d (Linf) that puts points + d onto <w, .> = b within [0, 1].
-
-    d = -sign(w) min(l, room), where room is how far each pixel can go, and l solves
-
-        G(l) = sum |w| min(l, room) = |r|,   r = <w, t> - b.
-
-    G is concave, piecewise linear and rises with l, so Newton's method from 0 climbs to the solution
-    without passing it, and ends exactly there. If no point of [0, 1] lies on the plane, the step goes to
-    the corner that is nearest to it.
-
-    Args:
-        points: t (B, D) in [0, 1].
-        normal: w (B, D).
-        residual: r (B,).
-
-    Returns:
-        d (B, D).
-    """
-    w = tf.where((residual < 0)[:, None], -normal, normal)
-    needed = tf.abs(residual)
-    size = tf.abs(w)
-    room = tf.where(w > 0, points, 1 - points) * tf.cast(w != 0, w.dtype)
-    gain = size * room
-
-    def climb(radius, _):
-        free = tf.cast(room > radius[:, None], w.dtype)
-        slope = tf.reduce_sum(size * free, axis=1)
-        spent = tf.reduce_sum(gain * (1 - free), axis=1)
-        further = tf.math.divide_no_nan(needed - spent, slope)
-        return tf.maximum(radius, further), further > radius
-
-    radius, _ = tf.while_loop(
-        lambda _, moved: tf.reduce_any(moved),
-        climb,
-        (tf.zeros_like(needed), tf.ones_like(needed, tf.bool)),
-        maximum_iterations=points.shape[1],
-    )
-    radius = tf.where(needed >= tf.reduce_sum(gain, axis=1), 1.0, radius)  # 1 exceeds every room
-    return -tf.sign(w) * tf.minimum(radius[:, None], room)
 
 
 @register("fab-t")
@@ -87,6 +48,8 @@ class FABT(EarlyExitAttack):
     backward: float = 0.9
     target_classes: int = 9
 
+    norms: typing.ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
+
     def __post_init__(self):
         super().__post_init__()
         check_target_classes(self)
@@ -102,27 +65,37 @@ class FABT(EarlyExitAttack):
     def begin(self, logits, task):
         none = tf.zeros_like(task["y"], tf.bool)
         return {
-            "z": task["x"], "x_adv": task["x"], "fooled": none,
+            "z": self.start(task), "x_adv": task["x"], "fooled": none,
             "nearest": tf.fill(tf.shape(task["y"]), NOT_FOUND),
         }  # fmt: skip
 
-    def advance(self, logits, task, state, first, last):
-        x, y, target = task["x"], task["y"], task["target"]
-        size = int(np.prod(x.shape[1:]))
+    def start(self, task):
+        """Where the first iteration begins: the image itself."""
+        return task["x"]
+
+    def linearised(self, logits, task, z):
+        """The difference of two logits that is to become 0, (B,), and its gradient at z."""
 
         def difference(outputs):
-            return logit_of(outputs, target) - logit_of(outputs, y)
+            return logit_of(outputs, task["target"]) - logit_of(outputs, task["y"])
+
+        return gradient_in_loop(logits, difference, z)[1:]
+
+    def advance(self, logits, task, state, first, last):
+        x, y = task["x"], task["y"]
+        size = int(np.prod(x.shape[1:]))
+        length_of, project = NORMS[self.norm].length, PROJECTIONS[self.norm]
 
         def iterate(i, state):
             z = state["z"]
-            _, f, gradient = gradient_in_loop(logits, difference, z)
+            f, gradient = self.linearised(logits, task, z)
             w, flat_z, flat_x = (tf.reshape(image, (-1, size)) for image in (gradient, z, x))
             offset = -f + tf.reduce_sum(w * flat_z, axis=1)
             both = tf.concat([flat_z, flat_x], axis=0)
             twice = tf.concat([w, w], axis=0)
             residual = tf.reduce_sum(twice * both, axis=1) - tf.concat([offset, offset], axis=0)
-            step = project_onto_hyperplane(both, twice, residual)
-            length = tf.maximum(tf.reduce_max(tf.abs(step), axis=1), 1e-8)
+            step = project(both, twice, residual)
+            length = tf.maximum(length_of(step), 1e-8)
             from_z, from_x = tf.split(length, 2)
             alpha = rows(tf.minimum(from_z / (from_z + from_x), self.alpha_max), x)
             step_z, step_x = (tf.reshape(d, tf.shape(x)) for d in tf.split(step, 2))
@@ -130,7 +103,7 @@ class FABT(EarlyExitAttack):
             z = tf.clip_by_value(ahead, 0.0, 1.0)
 
             wrong = is_fooled(logits(z), y)
-            distance = tf.reduce_max(tf.abs(z - x), axis=(1, 2, 3))
+            distance = length_of(z - x)
             nearer = wrong & (distance < state["nearest"])
             nearest = tf.where(nearer, distance, state["nearest"])
             return i + 1, {
@@ -143,7 +116,7 @@ class FABT(EarlyExitAttack):
         return tf.while_loop(lambda i, _: i < last, iterate, (first, state))[1]
 
     def smallest(self, model, x, y):
-        """The Linf norm of the smallest perturbation found for each target, regardless of eps.
+        """The norm of the smallest perturbation found for each target, regardless of eps.
 
         Args:
             model, x, y: see `Attack`.
@@ -161,3 +134,64 @@ class FABT(EarlyExitAttack):
                 nearest = self.run(model, task)["nearest"].numpy()
                 norms[standing, run] = np.where(nearest < NOT_FOUND, nearest, np.nan)
         return norms, targets
+
+
+# Of a gradient, how fast a step of length 1 in the norm can change what it is the gradient of.
+DUAL = {"Linf": L1, "L2": L2, "L1": Linf}
+
+
+@register("fab")
+@dataclasses.dataclass(frozen=True)
+class FAB(FABT):
+    """FAB towards whichever class is nearest at each iteration; the version 'plus' of AutoAttack has it.
+
+        argmin_j |z_j - z_y| / |gradient of it|, in the dual norm
+
+    Each iteration passes every class through the model once.
+
+    Attributes:
+        restarts: how many starts; the first is the image itself, the others random points within eps / 2.
+
+    Raises:
+        InputError: if restarts < 1.
+    """
+
+    restarts: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.restarts < 1:
+            raise InputError(f"restarts is {self.restarts}, expected at least 1")
+
+    def targets(self, logits):
+        return np.full((len(logits), self.restarts), -1, np.int32)
+
+    def noise(self, seed, indices, shape, run):
+        if run == 0:
+            return {"start": np.zeros((len(indices), *shape), np.float32)}
+        return {"start": noise_of(NORMS[self.norm].noise, seed, indices, shape, run).numpy()}
+
+    def start(self, task):
+        moved = task["x"] + self.eps / 2 * unit(self.norm, task["start"])
+        return tf.clip_by_value(moved, 0.0, 1.0)
+
+    def linearised(self, logits, task, z):
+        y, classes = task["y"], logits(z[:1]).shape[-1]  # the shape alone: nothing is computed for it
+
+        def of_class(target):
+            def difference(outputs):
+                return outputs[:, target] - logit_of(outputs, y)
+
+            f, gradient = gradient_in_loop(logits, difference, z)[1:]
+            distance = tf.abs(f) / (DUAL[self.norm].length(gradient) + 1e-12)
+            return f, gradient, tf.where(target == y, np.inf, distance)
+
+        def nearer(target, best):
+            found = of_class(target)
+            closer = found[2] < best[2]
+            best = tuple(tf.where(rows(closer, a), a, b) for a, b in zip(found, best, strict=True))
+            return target + 1, best
+
+        none = tf.zeros_like(z[:, 0, 0, 0])
+        best = (none, tf.zeros_like(z), none + np.inf)
+        return tf.while_loop(lambda target, _: target < classes, nearer, (0, best))[1][:2]

@@ -1,4 +1,4 @@
-"""HopSkipJump, a decision-based attack in the Linf norm: it is told classes, no logits and no gradients.
+"""HopSkipJump, a decision-based attack in Linf and L2: it is told classes, no logits and no gradients.
 
 Source: Chen, Jordan and Wainwright 2020, "HopSkipJumpAttack: a query-efficient decision-based attack", with
 the constants of its code. From any misclassified image it goes towards the image until the class changes,
@@ -8,6 +8,8 @@ estimates there in which direction it would be misclassified more surely, jumps 
     v         the sign of the mean of phi(z_t + delta u) u over random directions u, phi = 1 if misclassified
               and -1 if not, less its mean
     z         z_t + step v, the step distance / sqrt(t), halved until z is misclassified
+
+In L2 the way is the straight line from z to x, and v the mean itself, of length 1.
 
 As noise is rarely taken for anything but one or two classes by a robust model, starts that no noise finds are
 sought among the negative of the image and images of one brightness.
@@ -21,8 +23,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError, check_attacked
-from .base import compiled_logits, is_fooled, register, rows
+from .base import compiled_logits, is_fooled, register
 from .early_exit import EarlyExitAttack
+from .norms import NORMS, rows, unit
 
 NOT_FOUND = 1e10
 
@@ -66,6 +69,7 @@ class HopSkipJump(EarlyExitAttack):
     most_queries: int = 10_000
     starts: int = 100
 
+    norms: typing.ClassVar[tuple[str, ...]] = ("Linf", "L2")
     uses_gradient: typing.ClassVar[bool] = False
     block: typing.ClassVar[int] = 10  # directions in memory at once, for each image
 
@@ -128,17 +132,21 @@ class HopSkipJump(EarlyExitAttack):
     def towards(self, logits, task, z):
         """The point nearest to x on the way from a misclassified z, and its distance."""
         x, y = task["x"], task["y"]
-        size = math.prod(x.shape[1:])
+        size, length = math.prod(x.shape[1:]), NORMS[self.norm].length
+        distance = length(z - x)
 
         def cut(radius):
-            return tf.clip_by_value(z, x - rows(radius, x), x + rows(radius, x))
+            if self.norm == "Linf":
+                return tf.clip_by_value(z, x - rows(radius, x), x + rows(radius, x))
+            share = tf.math.divide_no_nan(radius, distance)
+            return tf.clip_by_value(x + rows(share, x) * (z - x), 0.0, 1.0)
 
-        distance = tf.reduce_max(tf.abs(z - x), axis=(1, 2, 3))
-        # To 1 / size^2 of the distance, as in the source, but no finer than float32 tells points apart.
-        steps = min(math.ceil(2 * math.log2(size)), 22)
+        # To 1 / size^2 of the distance, in L2 to 1 / size^1.5, as in the source, but no finer than float32
+        # tells points apart.
+        steps = min(math.ceil((2 if self.norm == "Linf" else 1.5) * math.log2(size)), 22)
         radius = bisect(tf.zeros_like(distance), distance, lambda r: is_fooled(logits(cut(r)), y), steps)
         nearest = cut(radius)
-        return nearest, tf.reduce_max(tf.abs(nearest - x), axis=(1, 2, 3))
+        return nearest, length(nearest - x)
 
     def advance(self, logits, task, state, first, last):
         x, y = task["x"], task["y"]
@@ -180,7 +188,7 @@ class HopSkipJump(EarlyExitAttack):
         return tf.while_loop(lambda i, _: i < last, iterate, (first, state))[1]
 
     def direction(self, logits, task, z, radius, iteration):
-        """The sign of the estimated gradient of being misclassified at z (B, H, W, C)."""
+        """The steepest direction of the estimated gradient of being misclassified at z (B, H, W, C)."""
         wanted = tf.cast(self.first_queries * tf.sqrt(tf.cast(iteration + 1, tf.float32)), tf.int32)
         blocks = (tf.minimum(wanted, self.most_queries) + self.block - 1) // self.block
         shape = tf.concat([[-1, self.block], tf.shape(z)[1:]], axis=0)
@@ -212,10 +220,11 @@ class HopSkipJump(EarlyExitAttack):
         mixed = rows(
             tf.abs(mean) < 1, z
         )  # where all answers are alike, they say which way to go, and no more
-        return tf.sign(tf.where(mixed, weighted - rows(mean, z) * moved, weighted))
+        estimate = tf.where(mixed, weighted - rows(mean, z) * moved, weighted)
+        return tf.sign(estimate) if self.norm == "Linf" else unit("L2", estimate)
 
     def smallest(self, model, x, y, seed=0):
-        """The Linf norm of the smallest perturbation found for each image, regardless of eps.
+        """The norm of the smallest perturbation found for each image, regardless of eps.
 
         Args:
             model, x, y, seed: see `Attack`.

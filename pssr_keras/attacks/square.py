@@ -1,4 +1,4 @@
-"""Square, the score-based black-box attack of AutoAttack, in the Linf norm.
+"""Square, the score-based black-box attack of AutoAttack; in L2 and L1 by `square_bumps`.
 
 Source: Andriushchenko et al. 2020, "Square Attack", with the schedule of AutoAttack's code. It queries
 logits and uses no gradient.
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError
+from . import square_bumps
 from .apgd import logit_of
 from .base import ball, project, register, uniform_noise
 from .early_exit import SHARED_BATCH, EarlyExitAttack
@@ -52,6 +53,8 @@ def last_time(proposals):
 class Square(EarlyExitAttack):
     """Random square windows of +-eps, kept where they lower the margin; vertical stripes at first.
 
+    In L2 and L1 the windows hold bumps, see `square_bumps`.
+
     The windows of each image are its own, keyed by (seed, index); the official code shares them within a
     batch, which makes its results depend on the batch.
 
@@ -75,6 +78,7 @@ class Square(EarlyExitAttack):
 
     lookahead: typing.ClassVar[int] = 4
     uses_gradient: typing.ClassVar[bool] = False
+    norms: typing.ClassVar[tuple[str, ...]] = ("Linf", "L2", "L1")
 
     def __post_init__(self):
         super().__post_init__()
@@ -87,11 +91,20 @@ class Square(EarlyExitAttack):
         ends = (10, 50, 100, 200, 500, *range(1000, self.queries, 500))
         return [*(end for end in ends if end < self.queries), self.queries]
 
+    def sides(self, height, width):
+        """The side of the window of each query."""
+        sides = [window_side(i, self.p, height, width) for i in range(self.queries)]
+        if self.norm != "Linf":
+            sides = [square_bumps.odd_side(side, height, width) for side in sides]
+        return np.array(sides, np.int32)
+
     def noise(self, seed, indices, shape, run):
         height, width, channels = shape
+        if self.norm != "Linf":
+            return square_bumps.drawn(self, self.sides(height, width), seed, indices, shape, run)
         stripes = uniform_noise(seed, indices, (1, width, channels), 2 * run).numpy()
         draws = uniform_noise(seed, indices, (self.queries, 2 + channels), 2 * run + 1).numpy()
-        sides = np.array([window_side(i, self.p, height, width) for i in range(self.queries)], np.int32)
+        sides = self.sides(height, width)
         room = np.stack([height - sides, width - sides], axis=-1)
         # Rounded down, so a window never reaches the last row or column unless it covers all.
         corners = ((draws[..., :2] + 1) / 2 * room).astype(np.int32)
@@ -109,6 +122,11 @@ class Square(EarlyExitAttack):
         }
 
     def begin(self, logits, task):
+        if self.norm != "Linf":
+            d = square_bumps.start(task["x"], task["tiles"], self.eps, self.norm)
+            z = tf.clip_by_value(task["x"] + d, 0.0, 1.0)
+            lowest = margin(task["y"], logits(z))
+            return {"d": d, "x_adv": z, "margin": lowest, "fooled": lowest <= 0}
         z = project(task["x"] + self.eps * task["stripes"], (0.0, 1.0))
         lowest = margin(task["y"], logits(z))
         start = tf.zeros_like(task["y"])
@@ -120,9 +138,16 @@ class Square(EarlyExitAttack):
 
     def advance(self, logits, task, state, first, last):
         x, y = task["x"], task["y"]
-        low, high = ball(x, self.eps)
         height, width = x.shape[1:3]
-        sides = tf.constant([window_side(i, self.p, height, width) for i in range(self.queries)])
+        if self.norm != "Linf":
+
+            def margin_of(z, rows):
+                return margin(tf.gather(y, rows), logits(z))
+
+            sides = self.sides(height, width)
+            return square_bumps.advance(self, sides, margin_of, x, task, state, first, last)
+        low, high = ball(x, self.eps)
+        sides = tf.constant(self.sides(height, width))
         fast = self.mode == "fast"
 
         def unfinished(state):

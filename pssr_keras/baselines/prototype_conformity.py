@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from ..attacks.base import cross_entropy, rows
+from ..attacks.base import cross_entropy
+from ..attacks.norms import rows
 from ..building import building_in
 from ..inputs import InputError
 from ..losses import per_replica_loss

@@ -7,6 +7,7 @@
     pssr-evaluate --threat-model transfer --substitute runs/other/classifier.keras
     pssr-evaluate --attacks autoattack --shard 2/8 --out part-2.json
     pssr-evaluate --run runs/mnist-cpu-tfds-seed0 --attacks pgd:steps=100 --eps 0.2
+    pssr-evaluate --attacks pgd autoattack --norm L2 --eps 1.5
     pssr-evaluate --pretrained mnist-hardened --with-classifier runs/robust --threat-model adaptive
 
 Who crafts the images? --threat-model oblivious: whoever knows the classifier alone (the default;
@@ -37,7 +38,8 @@ import numpy as np
 
 from .. import attacks, command_line, config, data, evaluation, files, inputs, pretrained, training
 from ..attacks import adaptive
-from ..attacks.base import compiled_logits
+from ..attacks.base import compiled_logits, norms_of
+from ..attacks.norms import NORMS
 from ..defense import PSSR
 from ..evaluation import cache, checks, shards
 
@@ -48,7 +50,9 @@ def evaluate(arguments):
     if arguments.n is not None:
         inputs.check_integer("n", arguments.n, 1)
     if arguments.eps is not None:
-        inputs.parse_eps(arguments.eps)
+        inputs.parse_eps(arguments.eps, NORMS[arguments.norm].largest_eps)
+    elif arguments.norm != "Linf":
+        raise inputs.InputError(f"--norm {arguments.norm} has no budget of its own: give --eps, such as 0.5")
     if arguments.out:
         command_line.check_out(arguments.out, arguments.overwrite)
         files.check_not_input(arguments.out, inputs_of(arguments))
@@ -87,8 +91,8 @@ def evaluate(arguments):
     row = training.row_of(pssr)
     eps = settings["attack.eps"] if arguments.eps is None else arguments.eps
     is_adaptive = arguments.threat_model == "adaptive"
-    names = arguments.attacks or default_attacks(settings, is_adaptive)
-    suite = [attacks.parse(name, eps) for name in names]
+    names = arguments.attacks or default_attacks(settings, is_adaptive, arguments.norm)
+    suite = [attacks.parse(name, eps, arguments.norm) for name in names]
     attacks.names_of(suite)  # refuses one that is there twice
     crafted_on = attacked_models(arguments, pssr)
     extra_attacks = transferred(arguments, pssr, eps)
@@ -124,6 +128,7 @@ def evaluate(arguments):
         certified = evaluation.certified(models, images, eps, arguments.batch_size)
     if is_adaptive:
         options |= {"attacks": suite, "surrogates": crafted_on, "name": row, "shard": shard}
+        options["norm"] = arguments.norm
         record = evaluation.evaluate_adaptively(pssr, images, eps, **options)
     else:
         judged = training.stages(pssr)
@@ -143,7 +148,7 @@ def evaluate(arguments):
         few = images.take(slice(0, config.CHECKED_IMAGES))
         for name, model in crafted_on.items():
             print(f"\nchecks of attacks crafted on the {name}, {len(few)} images")
-            findings = checks.run(pssr, few, eps, model, arguments.seed, progress=True)
+            findings = checks.run(pssr, few, eps, model, arguments.seed, progress=True, norm=arguments.norm)
             print(f"\n{checks.text(findings)}")
             record["checks"][name] = [dataclasses.asdict(finding) for finding in findings]
     if arguments.certify:
@@ -176,12 +181,18 @@ def inputs_of(arguments):
             yield path
 
 
-def default_attacks(settings, is_adaptive):
-    """What is used where no attacks are named: by a defense's own choice, if its attacker knows it."""
-    if not is_adaptive:
-        return settings["attack.evaluation"]
-    defense = training.DEFENSES.get(settings["defense"])
-    return config.ADAPTIVE_ATTACKS if defense is None else defense.adaptive_attacks
+def default_attacks(settings, is_adaptive, norm="Linf"):
+    """What is used where no attacks are named: by a defense's own choice, if its attacker knows it.
+
+    In L2 and L1, those of them that know the norm.
+    """
+    names = settings["attack.evaluation"]
+    if is_adaptive:
+        defense = training.DEFENSES.get(settings["defense"])
+        names = config.ADAPTIVE_ATTACKS if defense is None else defense.adaptive_attacks
+    if norm == "Linf":
+        return names
+    return [name for name in names if norm in norms_of(attacks.REGISTRY[name.partition(":")[0]])]
 
 
 def transferred(arguments, pssr, eps):
@@ -197,7 +208,8 @@ def transferred(arguments, pssr, eps):
         check_alike(name, model, pssr)
         if isinstance(model, PSSR):
             model = adaptive.surrogate(model, "frozen_mask")
-        found += [(f"from {name}", model, attacks.parse(a, eps)) for a in config.TRANSFER_ATTACKS]
+        suite = [attacks.parse(attack, eps, arguments.norm) for attack in config.TRANSFER_ATTACKS]
+        found += [(f"from {name}", model, attack) for attack in suite]
     return found
 
 
@@ -296,9 +308,10 @@ def main(argv=None):
         action="extend",
         metavar="NAME",
         help=f"{', '.join(attacks.REGISTRY)}; with fields as in pgd:steps=100,restarts=5,best=true; "
-        "cw has an L2 budget of its own, as in cw:eps=2, or none",
+        "in Linf and L1 cw has an L2 budget of its own, as in cw:eps=2, or none",
     )
-    add("--eps", help="attack budget (Linf), such as 0.3 or 8/255; that of the training by default")
+    add("--eps", help="attack budget, such as 0.3 or 8/255; that of the training by default")
+    add("--norm", choices=list(NORMS), default="Linf", help="of the budget; L2 and L1 need --eps")
     add("--threat-model", choices=["oblivious", "transfer", "adaptive"], default="oblivious")
     add(
         "--surrogate",

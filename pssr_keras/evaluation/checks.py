@@ -14,8 +14,9 @@ import typing
 
 import numpy as np
 
-from ..attacks.base import compiled_logits, distances
+from ..attacks.base import compiled_logits, distances, norms_of
 from ..attacks.finite_gradient import place_of
+from ..attacks.square import Square
 from ..batching import batches, pad
 from ..inputs import InputError, check_logits
 from ..progress import Progress
@@ -82,21 +83,23 @@ def run(
     draws: int = 100,
     progress: bool = False,
     planted: int = 20,
+    norm: str = "Linf",
 ) -> list[Finding]:
     """The whole battery.
 
     Args:
         model: the defense, images -> logits: whose accuracy counts.
         images: about a hundred: (x, y), a tf.data.Dataset, or `data.Images`; see `data.images_of`.
-        eps: the budget of the evaluation, Linf.
+        eps: the budget of the evaluation.
         surrogate: what the attacker differentiates; the model itself if None. Naming the classifier
             checks an oblivious evaluation, and rightly fails.
         seed: integer.
         steps: steps of the longest PGD.
         queries: queries of Square.
-        draws: random corners of the eps-ball for each image.
+        draws: random points of the eps-ball for each image, corners of it in Linf.
         progress: show a progress bar.
-        planted: images of the binarisation test, each with a readout of its own.
+        planted: images of the binarisation test, each with a readout of its own; that test knows Linf only.
+        norm: of the budget, "Linf", "L2" or "L1".
 
     Returns:
         A list of `Finding`.
@@ -104,17 +107,22 @@ def run(
     Raises:
         InputError: for images, labels or models that do not fit; see `inputs`.
     """
-    measured = Measurements(model, images, eps, surrogate, seed, steps, queries, draws, planted)
+    measured = Measurements(model, images, eps, surrogate, seed, steps, queries, draws, planted, norm)
     bar = Progress("checks" if progress else None, len(CHECKS), unit_name="check")
     found = []
     for done, (name, one) in enumerate(CHECKS.items(), 1):
         finding = one.function(measured)
         bar.update(done)
         if finding is not None:
-            found.append(dataclasses.replace(finding, name=name))
+            found.append(dataclasses.replace(finding, name=name_in(measured, name)))
             if one.decisive and finding.verdict == FAIL:
                 break
     return found
+
+
+def name_in(measured, name):
+    """The name of a check as a reader of this norm understands it."""
+    return name if measured.norm == "Linf" else name.replace("eps = 1", f"eps = {measured.furthest:g}")
 
 
 # --- answers: facts that one image decides -------------------------------------------------------
@@ -257,10 +265,11 @@ def feasible(measured):
         for rows in batches(total, 250)
     ]
     differ = int(((np.concatenate(again).argmax(axis=-1) == measured.y) != measured.robust).sum())
-    largest = distances(x, x_adv, "Linf").max()
+    largest = distances(x, x_adv, measured.norm).max()
     found = share(differ, total, NEWLY_BROKEN, f"largest change {largest:.6g}, {{}} judged otherwise")
     expected = f"<= {measured.eps:g} within [0, 1], {found.expected}"
-    if largest > measured.eps + 1e-6 or x_adv.min() < 0 or x_adv.max() > 1:
+    summed = 0 if measured.norm == "Linf" else 1e-5 * measured.eps  # what rounding adds up to
+    if largest > measured.eps + 1e-6 + summed or x_adv.min() < 0 or x_adv.max() > 1:
         return fact(False, found.figure, expected)
     return dataclasses.replace(found, expected=expected)
 
@@ -290,6 +299,9 @@ def missed(measured, flags, name):
 
 @check("white box no weaker than Square")
 def no_weaker_than_square(measured):
+    """Said only where Square knows the norm."""
+    if measured.norm not in norms_of(Square):
+        return None
     return missed(measured, measured.by_square, "Square")
 
 

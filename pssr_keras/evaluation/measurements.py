@@ -7,15 +7,14 @@ import tensorflow as tf
 
 from ..attacks.adaptive import Expectation
 from ..attacks.base import (
-    ball,
     compiled_logits,
     cross_entropy,
     logits_loss_gradient,
+    noise_of,
     precise_cross_entropy,
-    project,
-    uniform_noise,
 )
-from ..attacks.gradient import FGSM, PGD, sign_step, trajectory
+from ..attacks.gradient import FGSM, PGD, steepest_step, trajectory
+from ..attacks.norms import check_norm
 from ..attacks.square import Square
 from ..batching import batches
 from ..inputs import InputError, check_labels, check_rows, parse_eps, plain
@@ -40,10 +39,12 @@ class Measurements:
     """
 
     def __init__(
-        self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100, planted=20
-    ):
+        self, model, images, eps, surrogate=None, seed=0, steps=100, queries=500, draws=100, planted=20,
+        norm="Linf",
+    ):  # fmt: skip
         self.model, self.surrogate = model, model if surrogate is None else surrogate
-        self.eps = parse_eps(eps)
+        self.ball, self.norm = check_norm(norm), norm
+        self.eps = parse_eps(eps, self.ball.largest_eps)
         self.images, self.seed = check_task(images, [self.model, self.surrogate], seed)
         self.steps, self.queries, self.draws, self.planted = map(plain, (steps, queries, draws, planted))
 
@@ -60,9 +61,8 @@ class Measurements:
         x_adv = craft(attack, self.surrogate if on is None else on, self.images, self.seed)
         return x_adv, correct(self.model, x_adv, self.y)
 
-    @staticmethod
-    def pgd(eps, steps):
-        return PGD(eps, steps=steps, step_size=max(2.5 * eps / steps, eps / 40), best=True)
+    def pgd(self, eps, steps):
+        return PGD(eps, steps=steps, step_size=max(2.5 * eps / steps, eps / 40), best=True, norm=self.norm)
 
     # --- answers and gradients -------------------------------------------------------------------
 
@@ -108,7 +108,12 @@ class Measurements:
         signs, a median over several, in units of the gradient's length, which is a slope's usual size.
         """
         generator = np.random.default_rng([self.seed, 2])
-        x = (self.x + self.eps * (generator.uniform(size=self.x.shape) - self.x)).astype(np.float32)
+        away = generator.uniform(size=self.x.shape) - self.x
+        share = self.eps
+        if self.norm != "Linf":
+            lengths = self.ball.lengths(away.reshape(len(away), -1)).reshape(-1, 1, 1, 1)
+            share = np.minimum(self.eps / np.maximum(lengths, 1e-12), 1)
+        x = (self.x + share * away).astype(np.float32)
         directions = np.sign(generator.uniform(-1, 1, (SLOPES, *x.shape)))
         measured = slopes(self.model, x, self.y, directions, WIDTH)
         if measured is None:
@@ -158,33 +163,39 @@ class Measurements:
 
     @functools.cached_property
     def by_one_step(self):
-        return self.attacked(FGSM(self.eps))[1]
+        return self.attacked(FGSM(self.eps, norm=self.norm))[1]
 
     @functools.cached_property
     def by_square(self):
         """Flags under queries of the defense itself."""
-        return self.attacked(Square(self.eps, queries=self.queries), self.model)[1]
+        return self.attacked(Square(self.eps, queries=self.queries, norm=self.norm), self.model)[1]
 
     @functools.cached_property
     def by_noise(self):
-        """Flags under the best of many random corners of the eps-ball."""
+        """Flags under the best of many random points of the eps-ball, corners in Linf."""
         flags = self.clean.copy()
         for draw in range(self.draws):
-            noise = np.sign(uniform_noise(self.seed + 1, self.images.indices, self.x.shape[1:], draw).numpy())
-            flags &= correct(self.model, np.clip(self.x + np.float32(self.eps) * noise, 0, 1), self.y)
+            noise = self.noise(self.seed + 1, draw)
+            noise = tf.sign(noise) if self.norm == "Linf" else noise
+            flags &= correct(self.model, self.projected(self.ball.start(self.x, self.eps, noise)), self.y)
         return flags
 
     @functools.cached_property
+    def furthest(self):
+        """A budget with which any image may become any other: the norm of a step from black to white."""
+        return float(self.ball.lengths(np.ones((1, self.x[0].size)))[0])
+
+    @functools.cached_property
     def by_eps(self):
-        """{budget: flags} under PGD, from no budget to one with which any image may become any other."""
-        budgets = np.linspace(0, 1, 8)
+        """{budget: flags} under PGD, from no budget to the furthest; in L2 and L1 small ones lie closer."""
+        budgets = self.furthest * np.linspace(0, 1, 8) ** (1 if self.norm == "Linf" else 3)
         return {eps: self.attacked(self.pgd(eps, min(self.steps, 30)))[1] for eps in budgets}
 
     @functools.cached_property
     def without_bounds(self):
-        """Flags at eps = 1, under the longest PGD if a shorter one leaves any image."""
-        flags = self.by_eps[1.0]
-        return self.attacked(self.pgd(1.0, self.steps))[1] if flags.any() else flags
+        """Flags at the furthest budget, under the longest PGD if a shorter one leaves any image."""
+        flags = self.by_eps[self.furthest]
+        return self.attacked(self.pgd(self.furthest, self.steps))[1] if flags.any() else flags
 
     # --- losses ----------------------------------------------------------------------------------
 
@@ -197,9 +208,20 @@ class Measurements:
     @functools.cached_property
     def small_step(self):
         """The defense's loss (n,) at a random point near each image, and a small step further."""
-        noise = np.float32(self.eps) * uniform_noise(self.seed, self.images.indices, self.x.shape[1:]).numpy()
-        start = np.clip(self.x + noise, 0, 1)
+        start = self.projected(self.ball.start(self.x, self.eps, self.noise(self.seed)))
         logits = compiled_logits(self.surrogate)
-        stepped, _, _ = sign_step(logits, tf.constant(start), tf.constant(self.y), self.eps / 10)
-        moved = project(stepped, ball(self.x, self.eps)).numpy()
+        stepped, _, _ = steepest_step(
+            logits, tf.constant(start), tf.constant(self.y), self.eps / 10, norm=self.norm
+        )
+        moved = self.projected(stepped)
         return tuple(precise_cross_entropy(self.y, logits_of(self.model, z)).numpy() for z in (start, moved))
+
+    # --- the ball --------------------------------------------------------------------------------
+
+    def noise(self, seed, draw=0):
+        """Noise of the norm for each image, keyed by its index."""
+        return noise_of(self.ball.noise, seed, self.images.indices, self.x.shape[1:], draw)
+
+    def projected(self, z):
+        """Points within the budget and [0, 1], as an array."""
+        return self.ball.projection(tf.constant(self.x), self.eps)(z).numpy()

@@ -260,7 +260,7 @@ def described_distances(moved, eps):
 def with_worst_case(cells, described):
     """The cells {row: {column: `measurement`}}, and a last column of each row: its worst case.
 
-    An attack with another norm or without a budget answers another question, and stays out.
+    An attack in another norm, see `norm_of`, or without a budget answers another question, and stays out.
     """
     counted = comparable(described)
     if not counted:
@@ -272,5 +272,16 @@ def with_worst_case(cells, described):
 
 
 def comparable(described):
-    """The columns of {column: configuration of an attack} that have a budget in the norm of all others."""
-    return [column for column, config in described.items() if config.get("norm", "Linf") == "Linf"]
+    """The columns of {column: configuration of an attack} that have a budget in the norm of a worst case."""
+    norm = norm_of(described)
+    return [
+        column
+        for column, config in described.items()
+        if config.get("norm", "Linf") == norm and config.get("eps") is not None
+    ]
+
+
+def norm_of(described):
+    """The norm of a worst case: Linf if any attack has it, or else that of the first attack with a budget."""
+    norms = [config.get("norm", "Linf") for config in described.values() if config.get("eps") is not None]
+    return "Linf" if "Linf" in norms else next(iter(norms), None)

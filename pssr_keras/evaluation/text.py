@@ -16,7 +16,7 @@ def align(lines: typing.Iterable[typing.Sequence[str]]) -> str:
 
 def in_pixels(number: float) -> str:
     """A budget or a step as people write it: 0.3, or 8/255 where the decimals have no end."""
-    return f"{number:g}" if len(f"{number:g}") <= len("0.125") else f"{255 * number:.3g}/255"
+    return f"{number:g}" if number > 1 or len(f"{number:g}") <= len("0.125") else f"{255 * number:.3g}/255"
 
 
 def budgets(record: dict[str, typing.Any]) -> str:
@@ -86,11 +86,12 @@ def remarks(record: dict[str, typing.Any]) -> list[str]:
     ]
     lines += certificates(record["certified"]) if "certified" in record else []
     for column, config in record.get("attacks", {}).items():
-        if config.get("norm") == "L2":
+        norm = config.get("norm", "Linf")
+        if norm != "Linf":
             reading = "no budget: success at any distance" if config["eps"] is None else "success within eps"
             distance = config["distance"]
             lines.append(
-                f"{column} moves {distance['moved']} of {record['n']} images, by an L2 distance of "
+                f"{column} moves {distance['moved']} of {record['n']} images, by an {norm} distance of "
                 f"{distance['median_of_moved']:.2f} (median); {reading}"
             )
     for source, findings in record.get("checks", {}).items():

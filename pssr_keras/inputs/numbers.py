@@ -87,18 +87,25 @@ def plain_fields(settings, leave=(), prefix=""):
             object.__setattr__(settings, field.name, value)
 
 
-def parse_eps(text: float | str) -> float:
+def parse_eps(text: float | str, largest: float = 1.0) -> float:
     """A perturbation budget in pixel units of [0, 1], from 0.3, "0.3" or "8/255".
 
+    Args:
+        text: the budget.
+        largest: the largest one that makes sense: 1 in Linf, which is the range of a pixel, infinity in L2
+            and L1, which count over all pixels.
+
     Raises:
-        InputError: if it is not a number, or is outside [0, 1].
+        InputError: if it is not a number, or is outside [0, largest].
     """
     text = plain(text)
     try:
         eps = _as_type(text, float)
     except BAD_NUMBER:
         raise InputError(f"eps is {text!r}, expected a number such as 0.3 or 8/255") from None
-    if not 0 <= eps <= 1:
+    if not 0 <= eps <= largest:
+        if largest != 1:
+            raise InputError(f"eps is {text!r}, expected a number >= 0")
         levels = f": {eps:g} of 255 levels are {eps:g}/255" if 1 < eps <= 255 else ""
         raise InputError(f"eps is {text!r}, expected a number from 0 to 1, the range of a pixel{levels}")
     return float(eps)
