@@ -18,24 +18,32 @@ class ExtrapolatorTraining(TrainingModel):
         "discriminator_optimizer": ("discriminator",),
     }
 
-    def __init__(self, extrapolator, discriminator, classifier, **kwargs):
+    def __init__(
+        self,
+        extrapolator: keras.Model,
+        discriminator: keras.Model | None,
+        classifier: keras.Model,
+        **kwargs: typing.Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_model(classifier)
         self.extrapolator = extrapolator
-        self.discriminator = discriminator
+        self.discriminator: typing.Any = discriminator
         self.classifier = classifier
 
-    def call(self, x_t, training=None):
+    def call(self, x_t: typing.Any, training: bool | None = None) -> typing.Any:
         return self.extrapolator(x_t, training=training)
 
-    def discriminator_loss(self, x_t, x, restored, training):
+    def discriminator_loss(
+        self, x_t: typing.Any, x: typing.Any, restored: typing.Any, training: bool
+    ) -> typing.Any:
         """What D minimises, equation 8."""
         return losses.discriminator_loss(
             self.discriminator([x_t, x], training=training),
             self.discriminator([x_t, restored], training=training),
         )
 
-    def teach_discriminator(self, x_t, x, restored):
+    def teach_discriminator(self, x_t: typing.Any, x: typing.Any, restored: typing.Any) -> typing.Any:
         """One step of D, to whom E's images are given; returns its loss."""
         with tf.GradientTape() as tape:
             loss = self.discriminator_loss(x_t, x, tf.stop_gradient(restored), True)
@@ -68,18 +76,18 @@ class CAE(ExtrapolatorTraining):
 
     def __init__(
         self,
-        extrapolator,
-        discriminator,
-        classifier,
-        passes=2,
-        lambda_adversarial=1.0,
-        lambda_query=1.0,
-        lambda_pixel=1.0,
-        lambda_r_drop=0.5,
-        saturating=True,
-        pixel_reduction="sum",
-        **kwargs,
-    ):
+        extrapolator: keras.Model,
+        discriminator: keras.Model,
+        classifier: keras.Model,
+        passes: int = 2,
+        lambda_adversarial: float = 1.0,
+        lambda_query: float = 1.0,
+        lambda_pixel: float = 1.0,
+        lambda_r_drop: float = 0.5,
+        saturating: bool = True,
+        pixel_reduction: str = "sum",
+        **kwargs: typing.Any,
+    ) -> None:
         super().__init__(extrapolator, discriminator, classifier, **kwargs)
         if passes < 1:
             raise InputError(f"passes is {passes}, expected at least 1")
@@ -92,7 +100,9 @@ class CAE(ExtrapolatorTraining):
         self.pixel_reduction = pixel_reduction
         self.record_means("adversarial", "query", "pixel", "r_drop", "total", "discriminator")
 
-    def compile(self, extrapolator_optimizer, discriminator_optimizer, **options):
+    def compile(
+        self, extrapolator_optimizer: typing.Any, discriminator_optimizer: typing.Any, **options: typing.Any
+    ) -> None:
         """As `keras.Model.compile`, with an optimizer for E and one for D, and without losses and metrics."""
         optimizers = {
             "extrapolator_optimizer": extrapolator_optimizer,
@@ -100,7 +110,7 @@ class CAE(ExtrapolatorTraining):
         }
         self._compile(optimizers, options)
 
-    def losses_of(self, x_t, x, y, training):
+    def losses_of(self, x_t: typing.Any, x: typing.Any, y: typing.Any, training: bool) -> typing.Any:
         """The terms of equation 12 by their names, with their total; and one restored image of each."""
         clean_logits = self.classifier(x, training=False)
         # The k passes of R-drop are one batch of k B images.
@@ -125,7 +135,7 @@ class CAE(ExtrapolatorTraining):
         )
         return found, one_restored
 
-    def train_step(self, data):
+    def train_step(self, data: typing.Any) -> dict[str, typing.Any]:
         x_t, x, y = self.parts_of(data)
         with tf.GradientTape() as tape:
             found, restored = self.losses_of(x_t, x, y, training=True)
@@ -136,7 +146,7 @@ class CAE(ExtrapolatorTraining):
         found["discriminator"] = self.teach_discriminator(x_t, x, restored)
         return self.record(found, x)
 
-    def test_step(self, data):
+    def test_step(self, data: typing.Any) -> dict[str, typing.Any]:
         x_t, x, y = self.parts_of(data)
         found, restored = self.losses_of(x_t, x, y, training=False)
         found["discriminator"] = self.discriminator_loss(x_t, x, restored, False)

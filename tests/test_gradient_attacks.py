@@ -243,8 +243,8 @@ def test_the_clean_image_takes_the_place_of_no_iterate_that_fools(toy_classifier
 
 def test_the_registry_knows_every_attack():
     assert set(attacks.REGISTRY) == {
-        "fgsm", "bim", "pgd", "mim", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square", "autoattack", "cw",
-        "hop-skip-jump",
+        "fgsm", "bim", "pgd", "mim", "apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square", "autoattack",
+        "cw", "hop-skip-jump",
     }  # fmt: skip
     assert attacks.create("pgd", eps="8/255", steps=3) == attacks.PGD(8 / 255, steps=3)
     with pytest.raises(InputError, match="unknown attack 'pdg', expected one of"):
@@ -343,7 +343,11 @@ def test_probabilities_and_nan_are_refused(toy_classifier, toy_images):
 def test_attacks_import_nothing_of_the_package_but_the_checks_of_inputs():
     """Only the adaptive surrogates know what a PSSR is."""
     rooms = (apgd, autoattack, base, carlini_wagner, fab, gradient, norms, square, early_exit)
-    own = {f".{room.__name__.rsplit('.', 1)[1]}" for room in rooms} | {".", ".finite_gradient"}
+    own = {f".{room.__name__.rsplit('.', 1)[1]}" for room in rooms} | {
+        ".",
+        ".finite_gradient",
+        ".hyperplanes",
+    }
     for module in rooms:
         lines = [line for line in inspect.getsource(module).splitlines() if line.startswith("from .")]
         assert {line.split()[1] for line in lines} <= {

@@ -369,6 +369,15 @@ def test_versions_of_autoattack_have_the_official_parts():
         "attack": "autoattack", "norm": "Linf", "eps": 0.5, "targeted": False, "mode": "fast",
         "few_classes": False,
     }  # fmt: skip
+    for norm in BOTH:
+        assert list(parts(norm=norm)) == list(standard)
+        assert {part["norm"] for part in parts(norm=norm).values()} == {norm}
+    assert parts(norm="L2")["apgd-t"]["target_classes"] == 9
+    assert parts(norm="L1")["apgd-t"]["target_classes"] == 5
+    assert (parts(norm="L1")["apgd-ce"]["restarts"], parts(norm="L1")["fab-t"]["target_classes"]) == (5, 9)
+    plus = parts(norm="L2", version="plus")
+    assert list(plus) == ["apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t"]
+    assert [plus[name].get("restarts") for name in plus] == [5, 5, 5, None, None, None]
     rand = parts(norm="L1", version="rand")
     assert list(rand) == ["apgd-ce", "apgd-dlr"]
     assert all((part["eot"], part["schedule"]) == (20, False) for part in rand.values())
