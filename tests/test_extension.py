@@ -25,8 +25,8 @@ from pssr_keras import (
     reproduction,
     training,
 )
-from pssr_keras.attacks.base import REGISTRY as ATTACKS
 from pssr_keras.attacks.base import Attack, ball, cross_entropy, project
+from pssr_keras.attacks.names import REGISTRY as ATTACKS
 from pssr_keras.experiments import EXPERIMENTS, Experiments
 from pssr_keras.reproduction import making, report
 from pssr_keras.settings import (

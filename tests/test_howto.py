@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from pssr_keras import data, training
-from pssr_keras.attacks.base import REGISTRY
+from pssr_keras.attacks.names import REGISTRY
 from pssr_keras.commands import evaluate, train
 from pssr_keras.experiments import EXPERIMENTS
 

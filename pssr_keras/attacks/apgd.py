@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from ..inputs import InputError
 from . import apgd_l1
-from .base import cross_entropy, gradient_in_loop, is_fooled, noise_of, register
+from .base import cross_entropy, gradient_in_loop, is_fooled, noise_of
 from .early_exit import EarlyExitAttack, classes_by_rank
+from .names import register
 from .norms import NORMS, rows, unit
 
 

@@ -15,8 +15,9 @@ import typing
 import numpy as np
 
 from ..inputs import InputError
-from .base import Attack, create, register
+from .base import Attack
 from .early_exit import MODES, predict
+from .names import create, register
 
 VERSIONS: dict[str, dict[str, dict]] = {
     "standard": {"apgd-ce": {}, "apgd-t": {}, "fab-t": {}, "square": {}},

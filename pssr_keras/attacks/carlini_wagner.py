@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from ..inputs import InputError, plain_fields
 from .apgd import logit_of
-from .base import Attack, is_fooled, logits_loss_gradient, norms_of, register
+from .base import Attack, is_fooled, logits_loss_gradient
+from .names import norms_of, register
 from .norms import check_norm, rows
 
 UNREACHED = 1e10  # upper end of c before any success, as in the source

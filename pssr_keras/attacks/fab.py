@@ -13,10 +13,11 @@ import tensorflow as tf
 
 from ..inputs import InputError, check_attacked
 from .apgd import check_target_classes, logit_of
-from .base import compiled_logits, gradient_in_loop, is_fooled, noise_of, register
+from .base import compiled_logits, gradient_in_loop, is_fooled, noise_of
 from .early_exit import EarlyExitAttack, classes_by_rank
 from .finite_gradient import refuse_bad_gradients
 from .hyperplanes import PROJECTIONS
+from .names import register
 from .norms import L1, L2, NORMS, Linf, rows, unit
 
 NOT_FOUND = 1e10

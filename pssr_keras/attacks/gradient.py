@@ -25,9 +25,9 @@ from .base import (
     logits_loss_gradient,
     noise_of,
     precise_cross_entropy,
-    register,
 )
 from .finite_gradient import refuse_bad_gradients, with_finite_gradient
+from .names import register
 from .norms import NORMS, rows, total
 
 REACH = 2.5  # of few steps together, in units of eps: across the ball, which takes 2, and a little back

@@ -23,8 +23,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..inputs import InputError, check_attacked
-from .base import compiled_logits, is_fooled, register
+from .base import compiled_logits, is_fooled
 from .early_exit import EarlyExitAttack
+from .names import register
 from .norms import NORMS, rows, unit
 
 NOT_FOUND = 1e10

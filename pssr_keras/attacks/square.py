@@ -14,8 +14,9 @@ import tensorflow as tf
 from ..inputs import InputError
 from . import square_bumps
 from .apgd import logit_of
-from .base import ball, project, register, uniform_noise
+from .base import ball, project, uniform_noise
 from .early_exit import SHARED_BATCH, EarlyExitAttack
+from .names import register
 
 # (last iteration, what p is divided by). AutoAttack does not stretch it to the number of queries, and neither
 # do we: its 5,000 end with 128 at any rate.

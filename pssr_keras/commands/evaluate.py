@@ -38,7 +38,8 @@ import numpy as np
 
 from .. import attacks, command_line, config, data, evaluation, files, inputs, pretrained, training
 from ..attacks import adaptive
-from ..attacks.base import compiled_logits, norms_of
+from ..attacks.base import compiled_logits
+from ..attacks.names import norms_of
 from ..attacks.norms import NORMS
 from ..defense import PSSR
 from ..evaluation import cache, checks, shards

@@ -14,8 +14,9 @@ import typing
 
 import numpy as np
 
-from ..attacks.base import compiled_logits, distances, norms_of
+from ..attacks.base import compiled_logits, distances
 from ..attacks.finite_gradient import place_of
+from ..attacks.names import norms_of
 from ..attacks.square import Square
 from ..batching import batches, pad
 from ..inputs import InputError, check_logits

@@ -5,7 +5,7 @@ import functools
 import typing
 
 from ..attacks import adaptive
-from ..attacks.base import REGISTRY
+from ..attacks.names import REGISTRY
 from ..defense import PSSR
 from ..inputs import InputError
 from .consistency import same_versions

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from ..attacks.autoattack import AutoAttack
-from ..attacks.base import Attack, distances, names_of
+from ..attacks.base import Attack, distances
+from ..attacks.names import names_of
 from ..inputs import InputError
 from .crafting import check_task, correct, craft, run_autoattack, with_labels
 from .provenance import identity, images_hash, text_of_indices, versions

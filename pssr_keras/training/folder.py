@@ -11,7 +11,7 @@ import pathlib
 import re
 
 from .. import config, locks
-from ..attacks.base import REGISTRY
+from ..attacks.names import REGISTRY
 from ..files import expanded, file_hash, read_json, write_json
 from ..inputs import InputError
 from .defenses import DEFENSES
