@@ -16,9 +16,8 @@ def convolution_relu_pool(layer, lower, upper):
     kernel = layer.half_resolution_kernel()
 
     def convolved(x, kernel):
-        return ops.conv(
-            tf.nn.space_to_depth(x, 2), kernel, padding=layer.padding, data_format="channels_last"
-        )
+        x = tf.nn.space_to_depth(x, 2)
+        return ops.conv(x, kernel, padding=layer.padding, data_format="channels_last")
 
     centre, radius = convolved((upper + lower) / 2, kernel), convolved((upper - lower) / 2, tf.abs(kernel))
     bias = tf.convert_to_tensor(layer.bias)
