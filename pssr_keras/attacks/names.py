@@ -9,10 +9,7 @@ import numpy as np
 from ..inputs import InputError, parse_fields
 from .norms import check_norm
 
-if typing.TYPE_CHECKING:
-    from .base import Attack
-
-REGISTRY: dict[str, type["Attack"]] = {}
+REGISTRY: dict[str, type] = {}  # classes of `base.Attack`
 TEXTS = ("eps", "mode", "norm", "version")  # fields that an attack itself reads from text
 
 
@@ -27,7 +24,7 @@ def register(name):
     return decorate
 
 
-def create(name: str, **fields: typing.Any) -> "Attack":
+def create(name: str, **fields: typing.Any) -> typing.Any:
     """The attack registered as `name`, for instance create("pgd", eps="8/255").
 
     Raises:
@@ -38,7 +35,7 @@ def create(name: str, **fields: typing.Any) -> "Attack":
     return REGISTRY[name](**fields)
 
 
-def parse(text: str, eps: float | str | None = None, norm: str = "Linf") -> "Attack":
+def parse(text: str, eps: float | str | None = None, norm: str = "Linf") -> typing.Any:
     """An attack from what a user types: a name, or a name with fields.
 
         "pgd"    "pgd:steps=100,restarts=5,best=true"    "pgd:norm=L2,eps=0.5"    "cw:eps=2"
@@ -73,7 +70,7 @@ def norms_of(attack):
     return cls.norms or (cls.norm,)
 
 
-def names_of(attacks: typing.Iterable["Attack"]) -> list[str]:
+def names_of(attacks: typing.Iterable[typing.Any]) -> list[str]:
     """A name for each attack, as a user types it: with the fields in which those of one class differ.
 
     [FGSM(0.1), PGD(0.1, steps=5), PGD(0.1, steps=40)] are "fgsm", "pgd:steps=5" and "pgd:steps=40".
