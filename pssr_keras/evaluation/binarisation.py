@@ -21,7 +21,6 @@ import dataclasses
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.linear_model import LogisticRegression
 
 from ..attacks import adaptive
 from ..attacks.base import compiled_logits
@@ -123,6 +122,9 @@ def separating(features, planted):
     centre, scale = features.mean(axis=0), everything.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     labels = np.r_[np.zeros(len(features), int), 1]
+    # Here, as it takes longer to import than all of this package.
+    from sklearn.linear_model import LogisticRegression
+
     regression = LogisticRegression(C=1e6, max_iter=2_000, class_weight="balanced")
     regression.fit((everything - centre) / scale, labels)
     w = regression.coef_[0] / scale
