@@ -37,11 +37,15 @@ def test_shipped_weights_are_read_by_whoever_imports_the_package_alone():
 
 
 def test_the_package_adds_little_to_the_import_of_tensorflow():
-    """At most half a second, of the processor and not of the clock, which a busy machine delays."""
+    """At most half a second, of the processor and not of the clock, which a busy machine delays.
+
+    The best of three: on a core that is shared with others, the processor is slower now and then.
+    """
     program = "import time, tensorflow, keras; start = time.process_time(); import pssr_keras"
     program += "; print(time.process_time() - start)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert float(done.stdout) < 0.5
+    command = [sys.executable, "-c", program]
+    taken = (float(subprocess.run(command, capture_output=True, text=True).stdout) for _ in range(3))
+    assert any(seconds < 0.5 for seconds in taken)
 
 
 # --- settings around the package ----------------------------------------------------------------------
